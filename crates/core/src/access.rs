@@ -1,0 +1,186 @@
+//! Who may do what: three fixed roles, on one keyring or on all.
+
+use crate::ids::Revision;
+use crate::names::{KeyringName, PrincipalName};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::fmt;
+
+/// A role.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Role {
+    /// Creates and changes keys, grants roles; on all keyrings also custody.
+    Admin,
+    /// Moves keys through their states; on all keyrings also seal and unseal.
+    Operator,
+    /// Uses keys.
+    User,
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Admin => "admin",
+            Self::Operator => "operator",
+            Self::User => "user",
+        })
+    }
+}
+
+/// Where a role holds.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Scope {
+    /// On every keyring and on the cluster itself.
+    All,
+    /// On one keyring.
+    Keyring(KeyringName),
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::All => f.write_str("*"),
+            Self::Keyring(name) => name.fmt(f),
+        }
+    }
+}
+
+/// A role given to a principal.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Grant {
+    /// Who.
+    pub principal: PrincipalName,
+    /// Where.
+    pub scope: Scope,
+    /// What.
+    pub role: Role,
+}
+
+/// What a caller wants to do, as far as the rules tell it apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Action {
+    /// Encrypt, decrypt and the like.
+    UseKey,
+    /// See a key's metadata.
+    ReadKey,
+    /// Create a key.
+    CreateKey,
+    /// Make a new version.
+    RotateKey,
+    /// Activate, suspend, resume, deactivate.
+    ChangeState,
+    /// Grant and revoke roles, and see them.
+    ManageAccess,
+    /// Hold the ceremony.
+    InitCustody,
+    /// Seal a node.
+    Seal,
+    /// Submit a share, or cancel an unseal attempt.
+    Unseal,
+    /// Read the audit log.
+    ReadAudit,
+}
+
+impl Action {
+    /// The roles that allow it where they are held.
+    pub fn roles(self) -> &'static [Role] {
+        use Role::{Admin, Operator, User};
+        match self {
+            Self::UseKey => &[User],
+            Self::ReadKey => &[Admin, Operator, User],
+            Self::CreateKey | Self::ManageAccess | Self::InitCustody => &[Admin],
+            Self::RotateKey | Self::ChangeState | Self::Seal | Self::Unseal | Self::ReadAudit => {
+                &[Admin, Operator]
+            }
+        }
+    }
+}
+
+/// All grants.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Access {
+    grants: BTreeSet<Grant>,
+    revision: Revision,
+}
+
+impl Access {
+    pub(crate) fn restore(grants: BTreeSet<Grant>, revision: Revision) -> Self {
+        Self { grants, revision }
+    }
+
+    /// Changes with every grant and revocation.
+    pub fn revision(&self) -> Revision {
+        self.revision
+    }
+
+    /// In the order of principals, scopes and roles.
+    pub fn grants(&self) -> impl Iterator<Item = &Grant> {
+        self.grants.iter()
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.grants.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.grants.is_empty()
+    }
+
+    /// Whether this very grant is there.
+    pub fn contains(&self, grant: &Grant) -> bool {
+        self.grants.contains(grant)
+    }
+
+    /// Whether `principal` may do `action` in `scope`. A role on all keyrings holds on each; a role
+    /// on one keyring never holds on all.
+    pub fn permits(&self, principal: &PrincipalName, action: Action, scope: &Scope) -> bool {
+        action.roles().iter().any(|role| {
+            let held = |scope: &Scope| {
+                let (principal, scope) = (principal.clone(), scope.clone());
+                self.grants.contains(&Grant {
+                    principal,
+                    scope,
+                    role: *role,
+                })
+            };
+            held(&Scope::All) || held(scope)
+        })
+    }
+
+    /// Whether `principal` may do `action` somewhere.
+    pub fn permits_anywhere(&self, principal: &PrincipalName, action: Action) -> bool {
+        let first = Grant {
+            principal: principal.clone(),
+            scope: Scope::All,
+            role: Role::Admin,
+        };
+        self.grants
+            .range(first..)
+            .take_while(|grant| &grant.principal == principal)
+            .any(|grant| action.roles().contains(&grant.role))
+    }
+
+    /// Whether this is the one grant that lets anybody administer the cluster.
+    pub fn is_last_admin(&self, grant: &Grant) -> bool {
+        let admin = |g: &&Grant| g.scope == Scope::All && g.role == Role::Admin;
+        admin(&grant) && self.grants.iter().filter(admin).all(|other| other == grant)
+    }
+
+    pub(crate) fn insert(&mut self, grant: Grant, revision: Revision) -> bool {
+        let new = self.grants.insert(grant);
+        if new {
+            self.revision = revision;
+        }
+        new
+    }
+
+    pub(crate) fn remove(&mut self, grant: &Grant, revision: Revision) -> bool {
+        let gone = self.grants.remove(grant);
+        if gone {
+            self.revision = revision;
+        }
+        gone
+    }
+}

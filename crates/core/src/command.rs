@@ -1,0 +1,208 @@
+//! What is proposed to the cluster. Everything that `apply` may not do itself (time, ids, random
+//! bytes, wrapped material) was done by the proposer and is in here.
+
+use crate::access::Grant;
+use crate::codec::{self, DecodeError};
+use crate::context::Labels;
+use crate::custody::{Custody, CustodyEvent};
+use crate::ids::{ClusterId, KekNumber, KeyId, NodeId, RequestId, TimeMs, VersionNumber};
+use crate::key::{Algorithm, Protection, Transition, Wrapped};
+use crate::names::{KeyName, PrincipalName};
+use crate::uses::UseBatch;
+use serde::{Deserialize, Serialize};
+
+/// One entry of the replicated log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Command {
+    /// The node that the caller spoke to.
+    pub node: NodeId,
+    /// That node's wall clock; `apply` never lets time run backwards.
+    pub time: TimeMs,
+    /// What is to happen.
+    pub body: Body,
+}
+
+impl Command {
+    /// As stored and replicated.
+    pub fn encode(&self) -> Vec<u8> {
+        codec::encode(self)
+    }
+
+    /// From what was stored.
+    ///
+    /// # Errors
+    /// If the bytes are damaged, or written by a newer version.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        codec::decode(bytes)
+    }
+}
+
+/// What is to happen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Body {
+    /// The first command of a cluster.
+    Form {
+        /// Drawn by whoever set the cluster up.
+        cluster: ClusterId,
+        /// Granted admin on everything.
+        admins: Vec<PrincipalName>,
+    },
+    /// Somebody changes something.
+    Write(Write),
+    /// Somebody used keys.
+    Uses(UseBatch),
+    /// Time passes.
+    Tick,
+}
+
+/// Who asks for a write.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Actor {
+    /// A workload or a person.
+    Principal(PrincipalName),
+    /// The node itself, for what befalls it.
+    Node,
+}
+
+/// A change, and who asks for it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Write {
+    /// Chosen by the client, kept across its retries.
+    pub request: RequestId,
+    /// The client's attempt at it, from 0.
+    pub attempt: u32,
+    /// Who.
+    pub actor: Actor,
+    /// From where.
+    pub source: String,
+    /// What.
+    pub change: Change,
+}
+
+/// What somebody changes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Change {
+    /// A new key with version 1.
+    CreateKey {
+        /// What its owner chose.
+        spec: KeySpec,
+        /// Drawn by the proposer.
+        id: KeyId,
+        /// Made by the proposer.
+        wrapped: Wrapped,
+    },
+    /// A new primary version.
+    RotateKey {
+        /// Which key.
+        name: KeyName,
+        /// To which the material is bound; if it is no longer the key of that name, the answer is a
+        /// conflict.
+        id: KeyId,
+        /// To which the material is bound; if it is no longer the next one, the answer is a
+        /// conflict.
+        version: VersionNumber,
+        /// Made by the proposer.
+        wrapped: Wrapped,
+    },
+    /// Another state for a key, or for one version.
+    Transition {
+        /// Which key.
+        name: KeyName,
+        /// `None`: the key as a whole.
+        version: Option<VersionNumber>,
+        /// Which way.
+        transition: Transition,
+    },
+    /// Gives a role.
+    Grant(Grant),
+    /// Takes a role.
+    Revoke(Grant),
+    /// The result of the ceremony.
+    InitCustody(Box<Custody>),
+    /// What happens at a node's seal.
+    Custody(CustodyEvent),
+}
+
+/// A new key, as its owner wants it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeySpec {
+    /// Must be free.
+    pub name: KeyName,
+    /// Fixed for ever.
+    pub algorithm: Algorithm,
+    /// Fixed for ever.
+    pub protection: Protection,
+    /// What people say of it.
+    pub labels: Labels,
+    /// Whether it begins `PRE_ACTIVE` rather than ACTIVE.
+    pub pre_active: bool,
+    /// When a tick is to activate it.
+    pub activate_at: Option<TimeMs>,
+}
+
+impl Change {
+    /// The operation's name in the audit log.
+    pub fn operation(&self) -> &'static str {
+        match self {
+            Self::CreateKey { .. } => "CreateKey",
+            Self::RotateKey { .. } => "RotateKey",
+            Self::Transition { transition, .. } => match transition {
+                Transition::Activate => "ActivateKey",
+                Transition::Suspend => "SuspendKey",
+                Transition::Resume => "ResumeKey",
+                Transition::Deactivate => "DeactivateKey",
+            },
+            Self::Grant(_) => "Grant",
+            Self::Revoke(_) => "Revoke",
+            Self::InitCustody(_) => "InitCustody",
+            Self::Custody(event) => event.operation(),
+        }
+    }
+
+    /// What the client asked for, without what the proposer added: equal for retries of one
+    /// request.
+    pub(crate) fn fingerprint(&self) -> [u8; 16] {
+        let mut asked = self.clone();
+        let nothing = Wrapped {
+            kek: KekNumber(0),
+            blob: Vec::new(),
+            tag: Vec::new(),
+        };
+        match &mut asked {
+            Self::CreateKey { id, wrapped, .. } => {
+                *id = KeyId::default();
+                *wrapped = nothing;
+            }
+            Self::RotateKey {
+                id,
+                version,
+                wrapped,
+                ..
+            } => {
+                *id = KeyId::default();
+                *version = VersionNumber::default();
+                *wrapped = nothing;
+            }
+            Self::InitCustody(custody) => {
+                custody
+                    .custodians
+                    .iter_mut()
+                    .for_each(|c| c.share_digest = [0; 32]);
+                custody.set = crate::ids::SetId::default();
+                custody.check_value = [0; 32];
+                let w = &mut custody.wrapped;
+                for wrapped in [
+                    &mut w.hsm_kek,
+                    &mut w.software_kek,
+                    &mut w.integrity_key,
+                    &mut w.audit_signing_key,
+                ] {
+                    *wrapped = nothing.clone();
+                }
+                custody.audit_verifier_key.clear();
+            }
+            Self::Transition { .. } | Self::Grant(_) | Self::Revoke(_) | Self::Custody(_) => {}
+        }
+        codec::digest(&asked)
+    }
+}

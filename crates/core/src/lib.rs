@@ -1,0 +1,47 @@
+//! The rules: pure, replicated state and `apply`.
+//!
+//! Every node feeds the same commands to its [`State`] and so ends in the same one. No I/O, no
+//! clock, no randomness, no cryptography but SHA-256: plaintext keys cannot get here.
+
+#![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        reason = "tests"
+    )
+)]
+
+pub mod access;
+pub mod audit;
+mod codec;
+pub mod command;
+pub mod context;
+pub mod custody;
+mod ids;
+pub mod key;
+pub mod limits;
+mod names;
+pub mod outcome;
+mod state;
+pub mod uses;
+
+pub use access::{Access, Action, Grant, Role, Scope};
+pub use audit::{AuditOutcome, AuditRecord, AuditTree};
+pub use codec::DecodeError;
+pub use command::{Actor, Body, Change, Command, KeySpec, Write};
+pub use context::{EncryptionContext, Labels, Pairs, PairsError};
+pub use custody::{Custodian, Custody, CustodyEvent, RootWrapped};
+pub use ids::{
+    AuditSequence, ClusterId, Generation, KekNumber, KeyId, LogIndex, NodeId, RequestId, Revision,
+    SetId, TimeMs, VersionNumber,
+};
+pub use key::{
+    Algorithm, Key, KeyInfo, KeyState, KeyVersion, KeyView, Protection, Transition, VersionView,
+    Wrapped,
+};
+pub use names::{CustodianName, KeyName, KeyringName, NameError, PrincipalName};
+pub use outcome::{Outcome, Refusal, Written};
+pub use state::{CorruptRow, Denial, RowChange, State, Table, UsePermit};
+pub use uses::{BatchId, Operation, Purpose, UseBatch, UseRecord, UseRefusal, UsedKey, Verdict};

@@ -1,0 +1,40 @@
+//! Every bound of the replicated state, in one place.
+
+/// Pairs of an encryption context, and of a key's labels.
+pub const PAIRS_MAX: usize = 32;
+/// Bytes of all names and values of an encryption context, or of a key's labels, together.
+pub const PAIRS_BYTES_MAX: usize = 8 * 1024;
+/// Versions of one key.
+pub const VERSIONS_MAX: u32 = 10_000;
+/// Keys of the cluster.
+pub const KEYS_MAX: usize = 1_000_000;
+/// Grants of the cluster.
+pub const GRANTS_MAX: usize = 100_000;
+/// Answers remembered for one principal; the oldest is forgotten first.
+pub const REQUESTS_PER_PRINCIPAL_MAX: usize = 1_024;
+/// Answers remembered in the cluster; the oldest is forgotten first.
+pub const REQUESTS_MAX: usize = 200_000;
+/// How long an answer is remembered, in milliseconds.
+pub const REQUEST_MEMORY_MS: u64 = 10 * 60 * 1_000;
+/// Use batches remembered for one node; the oldest is forgotten first.
+pub const BATCHES_PER_NODE_MAX: usize = 64;
+/// Former processes of one node that are remembered, so that no batch of theirs counts any more.
+pub const RETIRED_INCARNATIONS_MAX: usize = 64;
+/// Use records of one batch.
+pub const RECORDS_PER_BATCH_MAX: usize = 1_024;
+/// Bytes of wrapped material.
+pub const WRAPPED_BYTES_MAX: usize = 4 * 1024;
+/// Bytes of any text in a command that is not a name: a source address, a reason.
+pub const TEXT_BYTES_MAX: usize = 512;
+/// Custodians of a root key.
+pub const CUSTODIANS_MAX: usize = 255;
+/// Bytes of a custodian's recipient: post-quantum ones have about 2,000.
+pub const RECIPIENT_BYTES_MAX: usize = 4 * 1024;
+/// Work of one kind that one tick does at most, so that no single `apply` takes long.
+pub const TICK_WORK_MAX: usize = 1_000;
+/// Bytes of a key's name at most.
+pub const KEY_NAME_BYTES_MAX: usize = 255;
+/// Segments of a key's name at most.
+pub const KEY_NAME_SEGMENTS_MAX: usize = 8;
+/// Bytes of one segment, of a keyring, a principal or a custodian at most.
+pub const SEGMENT_BYTES_MAX: usize = 63;

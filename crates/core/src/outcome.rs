@@ -1,0 +1,245 @@
+//! What became of a command.
+
+use crate::access::Action;
+use crate::codec::{self, DecodeError};
+use crate::ids::VersionNumber;
+use crate::key::{KeyState, KeyView, Transition};
+use crate::names::KeyName;
+use crate::uses::Verdict;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+/// The answer of `apply`, the same on every node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Outcome {
+    /// Nothing to say: the cluster was formed, or time passed.
+    None,
+    /// Of a write.
+    Written(Result<Written, Refusal>),
+    /// Of a batch, one verdict a record and in their order.
+    Verdicts(Vec<Verdict>),
+    /// The batch breaks a limit, is too old to be remembered, is of a process that has ended, or
+    /// has the id of another one; nothing was recorded.
+    BatchRefused,
+    /// The command was written by a newer version, or is damaged; nothing happened.
+    Undecodable,
+}
+
+impl Outcome {
+    /// As sent between nodes.
+    pub fn encode(&self) -> Vec<u8> {
+        codec::encode(self)
+    }
+
+    /// From what was sent.
+    ///
+    /// # Errors
+    /// If the bytes are damaged, or written by a newer version.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        codec::decode(bytes)
+    }
+}
+
+/// A write that was done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Written {
+    /// Something other than a key.
+    Done,
+    /// The key as it was right after.
+    Key(Box<KeyView>),
+}
+
+/// Why a write was not done. Nothing changed but the audit log.
+#[derive(Clone, Debug, Error, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Refusal {
+    /// The caller lacks the role.
+    #[error("the caller holds no role that allows to {}", describe(*.0))]
+    PermissionDenied(ActionName),
+    /// The cluster is not formed yet.
+    #[error("the cluster is not formed yet: retry when it has a leader")]
+    NotFormed,
+    /// No such key.
+    #[error("there is no key {0}")]
+    KeyNotFound(KeyName),
+    /// The name is taken.
+    #[error("there is a key {0} already: names are never given twice")]
+    KeyExists(KeyName),
+    /// No such version.
+    #[error("key {name} has no version {version}")]
+    VersionNotFound {
+        /// Of the key.
+        name: KeyName,
+        /// As asked for.
+        version: VersionNumber,
+    },
+    /// The state machine has no such step.
+    #[error("{what} is {from}, and from there it cannot become {}", .transition.target())]
+    WrongState {
+        /// The key, or a version of it.
+        what: String,
+        /// Where it is.
+        from: KeyState,
+        /// What was asked for.
+        transition: Transition,
+    },
+    /// Only an active key can be rotated.
+    #[error("key {name} is {state}: only an ACTIVE key can be rotated")]
+    NotRotatable {
+        /// Of the key.
+        name: KeyName,
+        /// Where it is.
+        state: KeyState,
+    },
+    /// The proposer's material was made for a state that has passed. Not shown to users: the node
+    /// tries again.
+    #[error("the key changed meanwhile: retry")]
+    Conflict,
+    /// A limit is reached.
+    #[error("{what}: the limit is {max}")]
+    LimitReached {
+        /// What there are too many of.
+        what: LimitedThing,
+        /// The limit.
+        max: u64,
+    },
+    /// A value of the command is outside its rules.
+    #[error("the request is malformed: {0}")]
+    Malformed(Malformation),
+    /// The root key's custody is settled.
+    #[error(
+        "the root key is in custody already, and keys depend on it: use reshare or rotate-root"
+    )]
+    CustodySettled,
+    /// There is no custody.
+    #[error("the root key has not been made yet: run `conclave custody init`")]
+    NoCustody,
+    /// Shares of a set that is no longer the current one.
+    #[error("the shares are of a set that was replaced: use the current ones")]
+    StaleSet,
+    /// Nobody could administer the cluster.
+    #[error("this is the last admin on '*': grant another one first")]
+    LastAdmin,
+    /// The same request id asked for something else before.
+    #[error("this request id was used for another request: draw a new one for each")]
+    RequestReused,
+}
+
+/// An action, by its stored name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ActionName {
+    /// See [`Action::CreateKey`].
+    CreateKey,
+    /// See [`Action::RotateKey`].
+    RotateKey,
+    /// See [`Action::ChangeState`].
+    ChangeState,
+    /// See [`Action::ManageAccess`].
+    ManageAccess,
+    /// See [`Action::InitCustody`].
+    InitCustody,
+    /// See [`Action::Seal`].
+    Seal,
+    /// See [`Action::Unseal`].
+    Unseal,
+}
+
+impl ActionName {
+    /// The action that it names.
+    pub fn action(self) -> Action {
+        match self {
+            Self::CreateKey => Action::CreateKey,
+            Self::RotateKey => Action::RotateKey,
+            Self::ChangeState => Action::ChangeState,
+            Self::ManageAccess => Action::ManageAccess,
+            Self::InitCustody => Action::InitCustody,
+            Self::Seal => Action::Seal,
+            Self::Unseal => Action::Unseal,
+        }
+    }
+}
+
+fn describe(action: ActionName) -> &'static str {
+    match action {
+        ActionName::CreateKey => "create keys in this keyring (it takes admin)",
+        ActionName::RotateKey => "rotate keys of this keyring (it takes admin or operator)",
+        ActionName::ChangeState => {
+            "change the state of keys of this keyring (it takes admin or operator)"
+        }
+        ActionName::ManageAccess => "manage access to this keyring (it takes admin)",
+        ActionName::InitCustody => "hold the ceremony (it takes admin on '*')",
+        ActionName::Seal => "seal a node (it takes admin or operator on '*', or a custodian)",
+        ActionName::Unseal => {
+            "take part in unsealing (it takes a custodian, or admin or operator on '*')"
+        }
+    }
+}
+
+/// What there can be too many of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LimitedThing {
+    /// In the cluster.
+    Keys,
+    /// Of a key.
+    Versions,
+    /// In the cluster.
+    Grants,
+}
+
+impl std::fmt::Display for LimitedThing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Keys => "the cluster holds as many keys as it may",
+            Self::Versions => "the key has as many versions as it may: create another key",
+            Self::Grants => "the cluster holds as many grants as it may",
+        })
+    }
+}
+
+/// A rule that a command breaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Malformation {
+    /// Empty or too large.
+    Wrapped,
+    /// Threshold, number, names or recipients of custodians.
+    Custody,
+    /// A text is too long.
+    Text,
+    /// A date for a key that is not `PRE_ACTIVE`.
+    ActivationDate,
+}
+
+impl std::fmt::Display for Malformation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Wrapped => "wrapped material is empty or too large",
+            Self::Custody => {
+                "custody takes 2 to 255 custodians of different names, a threshold from 2 to their \
+                 number, and recipients of 1 to 4096 bytes"
+            }
+            Self::Text => "a text is longer than 512 bytes",
+            Self::ActivationDate => "an activation date goes with a key that begins PRE_ACTIVE",
+        })
+    }
+}
+
+impl Refusal {
+    /// The name in the audit log and in errors. Stable: programs depend on it.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::PermissionDenied(_) => "PERMISSION_DENIED",
+            Self::NotFormed => "CLUSTER_NOT_FORMED",
+            Self::KeyNotFound(_) => "KEY_NOT_FOUND",
+            Self::KeyExists(_) => "KEY_EXISTS",
+            Self::VersionNotFound { .. } => "VERSION_NOT_FOUND",
+            Self::WrongState { .. } | Self::NotRotatable { .. } => "KEY_STATE",
+            Self::Conflict => "CONFLICT",
+            Self::LimitReached { .. } => "LIMIT_REACHED",
+            Self::Malformed(_) => "MALFORMED",
+            Self::CustodySettled => "CUSTODY_SETTLED",
+            Self::NoCustody => "CUSTODY_NOT_INITIALIZED",
+            Self::StaleSet => "SHARE_SET_REPLACED",
+            Self::LastAdmin => "LAST_ADMIN",
+            Self::RequestReused => "REQUEST_ID_REUSED",
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! Whether a use is allowed: pure, on whatever state the node has. The log says later whether that
+//! state was current.
+
+use super::State;
+use crate::access::{Action, Scope};
+use crate::ids::{Revision, VersionNumber};
+use crate::key::{Key, KeyInfo, KeyState, KeyVersion};
+use crate::names::{KeyName, PrincipalName};
+use crate::uses::{Purpose, UseRefusal, UsedKey};
+use thiserror::Error;
+
+/// A use that is allowed, with what it needs.
+#[derive(Clone, Copy, Debug)]
+pub struct UsePermit<'a> {
+    /// The key.
+    pub info: &'a KeyInfo,
+    /// Which version.
+    pub number: VersionNumber,
+    /// The version.
+    pub version: &'a KeyVersion,
+}
+
+impl UsePermit<'_> {
+    /// What the use record says of the key.
+    pub fn used_key(&self) -> UsedKey {
+        UsedKey {
+            name: self.info.name.clone(),
+            id: Some(self.info.id),
+            version: Some(self.number),
+            revision: self.info.revision,
+        }
+    }
+}
+
+/// A use that is refused, and why.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum Denial {
+    /// The caller lacks the role.
+    #[error("the caller may not use keys of keyring {keyring}: it takes the role user")]
+    Permission {
+        /// Of the key.
+        keyring: String,
+    },
+    /// No such key.
+    #[error("there is no key {0}")]
+    KeyNotFound(KeyName),
+    /// No such version.
+    #[error("key {name} has no version {version}")]
+    VersionNotFound {
+        /// Of the key.
+        name: KeyName,
+        /// As asked for.
+        version: VersionNumber,
+    },
+    /// A state forbids it.
+    #[error("{what} is {state}, which does not allow to {operation}")]
+    State {
+        /// The key, or a version of it.
+        what: String,
+        /// Its state.
+        state: KeyState,
+        /// What was asked for.
+        operation: &'static str,
+    },
+}
+
+impl Denial {
+    /// For the record.
+    pub fn refusal(&self) -> UseRefusal {
+        match self {
+            Self::Permission { .. } => UseRefusal::PermissionDenied,
+            Self::KeyNotFound(_) => UseRefusal::KeyNotFound,
+            Self::VersionNotFound { .. } => UseRefusal::VersionNotFound,
+            Self::State { .. } => UseRefusal::KeyState,
+        }
+    }
+}
+
+impl State {
+    /// Decides a use of `name`. Whoever may not use the keyring is not told whether the key exists.
+    ///
+    /// # Errors
+    /// [`Denial`] says why not.
+    pub fn decide_use(
+        &self,
+        principal: &PrincipalName,
+        purpose: Purpose,
+        name: &KeyName,
+        version: Option<VersionNumber>,
+    ) -> Result<UsePermit<'_>, Denial> {
+        let keyring = name.keyring();
+        let scope = Scope::Keyring(keyring.clone());
+        if !self.access.permits(principal, Action::UseKey, &scope) {
+            return Err(Denial::Permission {
+                keyring: keyring.to_string(),
+            });
+        }
+        let key = self
+            .keys
+            .get(name)
+            .ok_or_else(|| Denial::KeyNotFound(name.clone()))?;
+        let number = version.unwrap_or(key.info.primary);
+        let missing = || Denial::VersionNotFound {
+            name: name.clone(),
+            version: number,
+        };
+        let version = key.versions.get(&number).ok_or_else(missing)?;
+        check_state(key, number, version, purpose)?;
+        Ok(UsePermit {
+            info: &key.info,
+            number,
+            version,
+        })
+    }
+
+    /// What the record of a refused use says of the key.
+    pub fn refused_key(&self, name: &KeyName, version: Option<VersionNumber>) -> UsedKey {
+        let info = self.keys.get(name).map(|key| &key.info);
+        UsedKey {
+            name: name.clone(),
+            id: info.map(|info| info.id),
+            version,
+            revision: info.map_or(Revision(0), |info| info.revision),
+        }
+    }
+}
+
+fn check_state(
+    key: &Key,
+    number: VersionNumber,
+    version: &KeyVersion,
+    purpose: Purpose,
+) -> Result<(), Denial> {
+    let (allows, operation): (fn(KeyState) -> bool, _) = match purpose {
+        Purpose::Protect => (KeyState::protects, "protect new data"),
+        Purpose::Process => (KeyState::processes, "process what it protected"),
+    };
+    let name = &key.info.name;
+    if !allows(key.info.state) {
+        let what = format!("key {name}");
+        return Err(Denial::State {
+            what,
+            state: key.info.state,
+            operation,
+        });
+    }
+    if !allows(version.state) {
+        let what = format!("version {number} of key {name}");
+        return Err(Denial::State {
+            what,
+            state: version.state,
+            operation,
+        });
+    }
+    Ok(())
+}

@@ -1,0 +1,95 @@
+//! Appending to the audit log.
+
+use super::{Place, State};
+use crate::audit::{AuditOutcome, AuditRecord};
+use crate::command::{Actor, Write};
+use crate::ids::AuditSequence;
+
+/// What a write leaves in the audit log besides what its envelope says.
+#[derive(Default)]
+pub(super) struct Note {
+    pub(super) key: String,
+    pub(super) key_id: Vec<u8>,
+    pub(super) version: u32,
+    pub(super) key_revision: u64,
+    pub(super) access_revision: u64,
+    pub(super) detail: String,
+}
+
+impl Note {
+    pub(super) fn of(detail: String) -> Self {
+        Self {
+            detail,
+            ..Self::default()
+        }
+    }
+}
+
+impl State {
+    /// Adds a record: sequence and time are given here.
+    pub(super) fn append_audit(&mut self, place: Place, record: AuditRecord) -> AuditSequence {
+        let sequence = self.audit.size();
+        let record = AuditRecord {
+            sequence,
+            time_ms: place.time.0,
+            node_id: place.node.0,
+            ..record
+        };
+        let leaf = record.to_leaf();
+        self.audit.append(&leaf);
+        self.save_leaf(sequence, leaf);
+        AuditSequence(sequence)
+    }
+
+    /// What the cluster does by itself.
+    pub(super) fn journal_node_event(&mut self, place: Place, operation: &str, note: Note) {
+        let record = AuditRecord {
+            authentication: "node".to_owned(),
+            operation: operation.to_owned(),
+            outcome: AuditOutcome::Allowed.into(),
+            key: note.key,
+            key_id: note.key_id,
+            version: note.version,
+            count: 1,
+            key_revision: note.key_revision,
+            access_revision: self.access.revision().0,
+            detail: note.detail,
+            ..AuditRecord::default()
+        };
+        self.append_audit(place, record);
+    }
+
+    /// A write and what became of it.
+    pub(super) fn journal_write(
+        &mut self,
+        place: Place,
+        write: &Write,
+        note: Note,
+        outcome: AuditOutcome,
+        reason: &str,
+    ) {
+        let (principal, authentication) = match &write.actor {
+            Actor::Principal(name) => (name.to_string(), "mtls"),
+            Actor::Node => (String::new(), "node"),
+        };
+        let record = AuditRecord {
+            request_id: write.request.as_bytes().to_vec(),
+            attempt: write.attempt,
+            principal,
+            authentication: authentication.to_owned(),
+            source_address: write.source.clone(),
+            operation: write.change.operation().to_owned(),
+            key: note.key,
+            key_id: note.key_id,
+            version: note.version,
+            count: 1,
+            outcome: outcome.into(),
+            reason: reason.to_owned(),
+            key_revision: note.key_revision,
+            access_revision: note.access_revision,
+            detail: note.detail,
+            ..AuditRecord::default()
+        };
+        self.append_audit(place, record);
+    }
+}

@@ -1,0 +1,182 @@
+//! Changes of keys.
+
+use super::writes::{Answer, limit};
+use super::{Place, State};
+use crate::command::KeySpec;
+use crate::ids::{KeyId, VersionNumber};
+use crate::key::{Key, KeyInfo, KeyState, KeyVersion, Transition, Wrapped};
+use crate::limits::{KEYS_MAX, VERSIONS_MAX};
+use crate::names::KeyName;
+use crate::outcome::{LimitedThing, Malformation, Refusal, Written};
+use std::collections::BTreeMap;
+
+impl State {
+    pub(super) fn key_answer(&self, name: &KeyName) -> Answer {
+        let key = self
+            .keys
+            .get(name)
+            .ok_or_else(|| Refusal::KeyNotFound(name.clone()))?;
+        Ok(Written::Key(Box::new(key.view())))
+    }
+
+    pub(super) fn create_key(
+        &mut self,
+        place: Place,
+        spec: &KeySpec,
+        id: KeyId,
+        wrapped: &Wrapped,
+    ) -> Answer {
+        if !wrapped.is_bounded() {
+            return Err(Refusal::Malformed(Malformation::Wrapped));
+        }
+        if spec.activate_at.is_some() && !spec.pre_active {
+            return Err(Refusal::Malformed(Malformation::ActivationDate));
+        }
+        if self.keys.contains_key(&spec.name) {
+            return Err(Refusal::KeyExists(spec.name.clone()));
+        }
+        if self.names.contains_key(&id) {
+            return Err(Refusal::Conflict);
+        }
+        if self.keys.len() >= KEYS_MAX {
+            return Err(limit(LimitedThing::Keys, KEYS_MAX));
+        }
+        let info = KeyInfo {
+            id,
+            name: spec.name.clone(),
+            algorithm: spec.algorithm,
+            protection: spec.protection,
+            state: if spec.pre_active {
+                KeyState::PreActive
+            } else {
+                KeyState::Active
+            },
+            primary: VersionNumber(1),
+            labels: spec.labels.clone(),
+            created_at: place.time,
+            activate_at: spec.activate_at,
+            revision: place.revision,
+        };
+        let version = new_version(place, wrapped);
+        self.save_key(&info);
+        self.save_version(id, VersionNumber(1), &version);
+        let versions = BTreeMap::from([(VersionNumber(1), version)]);
+        self.activations
+            .extend(spec.activate_at.map(|at| (at, spec.name.clone())));
+        self.names.insert(id, spec.name.clone());
+        self.keys.insert(spec.name.clone(), Key { info, versions });
+        self.key_answer(&spec.name)
+    }
+
+    pub(super) fn rotate_key(
+        &mut self,
+        place: Place,
+        name: &KeyName,
+        id: KeyId,
+        number: VersionNumber,
+        wrapped: &Wrapped,
+    ) -> Answer {
+        if !wrapped.is_bounded() {
+            return Err(Refusal::Malformed(Malformation::Wrapped));
+        }
+        let key = self
+            .keys
+            .get_mut(name)
+            .ok_or_else(|| Refusal::KeyNotFound(name.clone()))?;
+        if key.info.state != KeyState::Active {
+            let state = key.info.state;
+            return Err(Refusal::NotRotatable {
+                name: name.clone(),
+                state,
+            });
+        }
+        if key.info.id != id || key.next_version() != number {
+            return Err(Refusal::Conflict);
+        }
+        if number.0 > VERSIONS_MAX {
+            let max = u64::from(VERSIONS_MAX);
+            return Err(Refusal::LimitReached {
+                what: LimitedThing::Versions,
+                max,
+            });
+        }
+        let version = new_version(place, wrapped);
+        key.versions.insert(number, version.clone());
+        key.info.primary = number;
+        key.info.revision = place.revision;
+        let info = key.info.clone();
+        self.save_key(&info);
+        self.save_version(id, number, &version);
+        self.key_answer(name)
+    }
+
+    /// Moves a key as a whole; answers where it came from.
+    pub(super) fn transition_key(
+        &mut self,
+        place: Place,
+        name: &KeyName,
+        transition: Transition,
+    ) -> Result<KeyState, Refusal> {
+        let key = self
+            .keys
+            .get_mut(name)
+            .ok_or_else(|| Refusal::KeyNotFound(name.clone()))?;
+        let from = key.info.state;
+        let what = || format!("key {name}");
+        key.info.state = from
+            .after(transition)
+            .ok_or_else(|| wrong_state(what(), from, transition))?;
+        let date = key.info.activate_at.take();
+        key.info.revision = place.revision;
+        let info = key.info.clone();
+        if let Some(at) = date {
+            self.activations.remove(&(at, name.clone()));
+        }
+        self.save_key(&info);
+        Ok(from)
+    }
+
+    pub(super) fn transition_version(
+        &mut self,
+        place: Place,
+        name: &KeyName,
+        number: VersionNumber,
+        transition: Transition,
+    ) -> Result<KeyState, Refusal> {
+        let key = self
+            .keys
+            .get_mut(name)
+            .ok_or_else(|| Refusal::KeyNotFound(name.clone()))?;
+        let missing = || Refusal::VersionNotFound {
+            name: name.clone(),
+            version: number,
+        };
+        let version = key.versions.get_mut(&number).ok_or_else(missing)?;
+        let from = version.state;
+        let what = || format!("version {number} of key {name}");
+        version.state = from
+            .after(transition)
+            .ok_or_else(|| wrong_state(what(), from, transition))?;
+        key.info.revision = place.revision;
+        let (info, version) = (key.info.clone(), version.clone());
+        self.save_version(info.id, number, &version);
+        self.save_key(&info);
+        Ok(from)
+    }
+}
+
+fn new_version(place: Place, wrapped: &Wrapped) -> KeyVersion {
+    KeyVersion {
+        state: KeyState::Active,
+        created_at: place.time,
+        wrapped: wrapped.clone(),
+    }
+}
+
+fn wrong_state(what: String, from: KeyState, transition: Transition) -> Refusal {
+    Refusal::WrongState {
+        what,
+        from,
+        transition,
+    }
+}

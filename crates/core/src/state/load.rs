@@ -1,0 +1,240 @@
+//! The state from its rows.
+
+use super::State;
+use super::batches::{AppliedBatch, BatchMemory, Incarnations};
+use super::requests::{Remembered, RequestMemory};
+use super::rows::{CUSTODY_ROW, META_ROW, Meta, Table};
+use crate::access::{Access, Grant};
+use crate::codec::{self, DecodeError};
+use crate::custody::Custody;
+use crate::ids::{KeyId, NodeId, VersionNumber};
+use crate::key::{Key, KeyInfo, KeyState, KeyVersion};
+use crate::uses::BatchId;
+use serde::de::DeserializeOwned;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use thiserror::Error;
+
+/// A row that cannot be read back.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[error("table {table}, row {row}: {detail}", table = .table.name())]
+pub struct CorruptRow {
+    /// Where.
+    pub table: Table,
+    /// The row's name in hexadecimal.
+    pub row: String,
+    /// What is wrong with it.
+    pub detail: String,
+}
+
+impl State {
+    /// Builds the state from the rows that were handed out, in any order. Leaves of the audit log
+    /// and rows of [`Table::Meta`] that are not the state's are passed over.
+    ///
+    /// # Errors
+    /// [`CorruptRow`] names the first row that cannot be read, or that does not fit the others.
+    pub fn load(
+        rows: impl IntoIterator<Item = (Table, Vec<u8>, Vec<u8>)>,
+    ) -> Result<Self, CorruptRow> {
+        let mut loader = Loader::default();
+        for (table, key, value) in rows {
+            loader.row(table, &key, &value)?;
+        }
+        loader.finish()
+    }
+}
+
+fn corrupt(table: Table, key: &[u8], detail: &str) -> CorruptRow {
+    let mut row = String::new();
+    for byte in key {
+        write!(row, "{byte:02x}").expect("a string takes any text");
+    }
+    CorruptRow {
+        table,
+        row,
+        detail: detail.to_owned(),
+    }
+}
+
+#[derive(Default)]
+struct Loader {
+    meta: Option<Meta>,
+    infos: BTreeMap<KeyId, KeyInfo>,
+    versions: BTreeMap<KeyId, BTreeMap<VersionNumber, KeyVersion>>,
+    grants: BTreeSet<Grant>,
+    custody: Option<Custody>,
+    requests: BTreeMap<u64, Remembered>,
+    incarnations: BTreeMap<NodeId, Incarnations>,
+    batches: BTreeMap<NodeId, BTreeMap<BatchId, AppliedBatch>>,
+}
+
+/// Splits a row's name into big-endian numbers of eight bytes.
+fn numbers<const N: usize>(key: &[u8]) -> Option<[u64; N]> {
+    let mut chunks = key
+        .chunks_exact(8)
+        .map(|c| u64::from_be_bytes(c.try_into().unwrap_or([0; 8])));
+    let found = std::array::from_fn(|_| chunks.next());
+    if key.len() != N.checked_mul(8)? || found.contains(&None) {
+        return None;
+    }
+    Some(found.map(Option::unwrap_or_default))
+}
+
+impl Loader {
+    fn row(&mut self, table: Table, key: &[u8], value: &[u8]) -> Result<(), CorruptRow> {
+        fn parse<T: DeserializeOwned>(
+            table: Table,
+            key: &[u8],
+            value: &[u8],
+        ) -> Result<T, CorruptRow> {
+            codec::decode(value).map_err(|e: DecodeError| corrupt(table, key, &e.to_string()))
+        }
+        let bad_name = || corrupt(table, key, "the row's name is malformed");
+        match table {
+            Table::Meta if key == META_ROW => self.meta = Some(parse(table, key, value)?),
+            Table::Meta | Table::Audit => {}
+            Table::Keys => {
+                let id = KeyId::from_slice(key).ok_or_else(bad_name)?;
+                self.infos.insert(id, parse(table, key, value)?);
+            }
+            Table::Versions => {
+                let (id, number) = key.split_at_checked(16).ok_or_else(bad_name)?;
+                let id = KeyId::from_slice(id).ok_or_else(bad_name)?;
+                let number = number
+                    .try_into()
+                    .map(u32::from_be_bytes)
+                    .map_err(|_| bad_name())?;
+                let version = parse(table, key, value)?;
+                self.versions
+                    .entry(id)
+                    .or_default()
+                    .insert(VersionNumber(number), version);
+            }
+            Table::Grants => {
+                parse::<()>(table, key, value)?;
+                self.grants.insert(parse(table, key, key)?);
+            }
+            Table::Custody if key != CUSTODY_ROW => return Err(bad_name()),
+            Table::Custody => self.custody = Some(parse(table, key, value)?),
+            Table::Requests => {
+                let [number] = numbers(key).ok_or_else(bad_name)?;
+                self.requests.insert(number, parse(table, key, value)?);
+            }
+            Table::Batches if key.len() == 8 => {
+                let [node] = numbers(key).ok_or_else(bad_name)?;
+                self.incarnations
+                    .insert(NodeId(node), parse(table, key, value)?);
+            }
+            Table::Batches => {
+                let [node, incarnation, sequence] = numbers(key).ok_or_else(bad_name)?;
+                let batch = BatchId {
+                    incarnation,
+                    sequence,
+                };
+                let applied = parse(table, key, value)?;
+                self.batches
+                    .entry(NodeId(node))
+                    .or_default()
+                    .insert(batch, applied);
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Result<State, CorruptRow> {
+        let nothing = self.infos.is_empty()
+            && self.versions.is_empty()
+            && self.grants.is_empty()
+            && self.custody.is_none()
+            && self.requests.is_empty()
+            && self.incarnations.is_empty();
+        let meta = match self.meta {
+            Some(meta) => meta,
+            None if nothing => Meta::default(),
+            None => return Err(corrupt(Table::Meta, META_ROW, "the row is missing")),
+        };
+        let mut state = State {
+            cluster: meta.cluster,
+            time: meta.time,
+            access: Access::restore(self.grants, meta.access_revision),
+            custody: self.custody,
+            requests: RequestMemory::restore(meta.next_request, self.requests),
+            batches: join_batches(self.incarnations, self.batches)?,
+            audit: meta.audit,
+            ..State::default()
+        };
+        if !state.audit.is_sound() {
+            let detail = "the audit tree does not fit its size";
+            return Err(corrupt(Table::Meta, META_ROW, detail));
+        }
+        if let Some(last) = state.requests.last().filter(|it| *it >= meta.next_request) {
+            let detail = "the number is not given yet";
+            return Err(corrupt(Table::Requests, &last.to_be_bytes(), detail));
+        }
+        state.join_keys(self.infos, self.versions)?;
+        Ok(state)
+    }
+}
+
+impl State {
+    fn join_keys(
+        &mut self,
+        infos: BTreeMap<KeyId, KeyInfo>,
+        mut versions: BTreeMap<KeyId, BTreeMap<VersionNumber, KeyVersion>>,
+    ) -> Result<(), CorruptRow> {
+        for (id, info) in infos {
+            let versions = versions.remove(&id).unwrap_or_default();
+            let name = info.name.clone();
+            let broken = |what| Err(corrupt(Table::Keys, id.as_bytes(), what));
+            if info.id != id || !versions.contains_key(&info.primary) {
+                return broken("the key lacks its primary version, or has another id");
+            }
+            if info.activate_at.is_some() && info.state != KeyState::PreActive {
+                return broken("the key waits for its date but is not PRE_ACTIVE");
+            }
+            if self.keys.contains_key(&name) {
+                return broken("another key has the same name");
+            }
+            self.activations
+                .extend(info.activate_at.map(|at| (at, name.clone())));
+            self.names.insert(id, name.clone());
+            self.keys.insert(name, Key { info, versions });
+        }
+        match versions.first_key_value() {
+            None => Ok(()),
+            Some((id, _)) => {
+                let detail = "a version without its key";
+                Err(corrupt(Table::Versions, id.as_bytes(), detail))
+            }
+        }
+    }
+}
+
+fn join_batches(
+    incarnations: BTreeMap<NodeId, Incarnations>,
+    mut batches: BTreeMap<NodeId, BTreeMap<BatchId, AppliedBatch>>,
+) -> Result<BTreeMap<NodeId, BatchMemory>, CorruptRow> {
+    let mut joined = BTreeMap::new();
+    for (node, incarnations) in incarnations {
+        let applied = batches.remove(&node).unwrap_or_default();
+        let strange = |id: &BatchId| id.incarnation != incarnations.current;
+        if applied.keys().any(strange) {
+            let detail = "a batch of a process that has ended";
+            return Err(corrupt(Table::Batches, &node.0.to_be_bytes(), detail));
+        }
+        joined.insert(
+            node,
+            BatchMemory {
+                incarnations,
+                applied,
+            },
+        );
+    }
+    match batches.first_key_value() {
+        None => Ok(joined),
+        Some((node, _)) => {
+            let detail = "batches of a node without processes";
+            Err(corrupt(Table::Batches, &node.0.to_be_bytes(), detail))
+        }
+    }
+}

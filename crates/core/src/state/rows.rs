@@ -1,0 +1,177 @@
+//! The state as rows of tables. The way back is [`super::load`].
+
+use super::State;
+use super::batches::{AppliedBatch, Incarnations};
+use super::requests::Remembered;
+use crate::access::Grant;
+use crate::audit::AuditTree;
+use crate::codec;
+use crate::ids::{ClusterId, KeyId, NodeId, Revision, TimeMs, VersionNumber};
+use crate::key::{KeyInfo, KeyVersion};
+use crate::uses::BatchId;
+use serde::{Deserialize, Serialize};
+
+/// A table of the state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Table {
+    /// One row: [`Meta`].
+    Meta,
+    /// Keys without their versions, by id.
+    Keys,
+    /// Versions, by key id and number.
+    Versions,
+    /// Grants, by their own encoding.
+    Grants,
+    /// One row.
+    Custody,
+    /// Answers remembered, by number.
+    Requests,
+    /// Verdicts of recent batches, by node and batch; and the processes of each node, by node.
+    Batches,
+    /// Leaves of the audit log, by sequence.
+    Audit,
+}
+
+impl Table {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Meta,
+        Self::Keys,
+        Self::Versions,
+        Self::Grants,
+        Self::Custody,
+        Self::Requests,
+        Self::Batches,
+        Self::Audit,
+    ];
+
+    /// On the disk.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Meta => "meta",
+            Self::Keys => "keys",
+            Self::Versions => "versions",
+            Self::Grants => "grants",
+            Self::Custody => "custody",
+            Self::Requests => "requests",
+            Self::Batches => "batches",
+            Self::Audit => "audit",
+        }
+    }
+}
+
+/// A row to be written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RowChange {
+    /// Where.
+    pub table: Table,
+    /// The row's name.
+    pub key: Vec<u8>,
+    /// Its contents; `None` removes it.
+    pub value: Option<Vec<u8>>,
+}
+
+/// What has no table of its own.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Meta {
+    pub(super) cluster: Option<ClusterId>,
+    pub(super) time: TimeMs,
+    pub(super) access_revision: Revision,
+    pub(super) next_request: u64,
+    pub(super) audit: AuditTree,
+}
+
+/// The one row of [`Table::Meta`] that is the state's; the state machine keeps others beside it.
+pub(super) const META_ROW: &[u8] = b"state";
+pub(super) const CUSTODY_ROW: &[u8] = b"custody";
+
+fn version_row(id: KeyId, number: VersionNumber) -> Vec<u8> {
+    [id.as_bytes().as_slice(), &number.0.to_be_bytes()].concat()
+}
+
+fn batch_row(node: NodeId, batch: BatchId) -> Vec<u8> {
+    [node.0, batch.incarnation, batch.sequence]
+        .map(u64::to_be_bytes)
+        .concat()
+}
+
+impl State {
+    fn save<T: Serialize>(&mut self, table: Table, key: impl Into<Vec<u8>>, value: &T) {
+        let value = Some(codec::encode(value));
+        self.changes.push(RowChange {
+            table,
+            key: key.into(),
+            value,
+        });
+    }
+
+    fn remove(&mut self, table: Table, key: impl Into<Vec<u8>>) {
+        self.changes.push(RowChange {
+            table,
+            key: key.into(),
+            value: None,
+        });
+    }
+
+    pub(super) fn save_meta(&mut self) {
+        let meta = Meta {
+            cluster: self.cluster,
+            time: self.time,
+            access_revision: self.access.revision(),
+            next_request: self.requests.next(),
+            audit: self.audit.clone(),
+        };
+        self.save(Table::Meta, META_ROW, &meta);
+    }
+
+    pub(super) fn save_key(&mut self, info: &KeyInfo) {
+        self.save(Table::Keys, *info.id.as_bytes(), info);
+    }
+
+    pub(super) fn save_version(&mut self, id: KeyId, number: VersionNumber, it: &KeyVersion) {
+        self.save(Table::Versions, version_row(id, number), it);
+    }
+
+    pub(super) fn save_grant(&mut self, grant: &Grant) {
+        self.save(Table::Grants, codec::encode(grant), &());
+    }
+
+    pub(super) fn remove_grant(&mut self, grant: &Grant) {
+        self.remove(Table::Grants, codec::encode(grant));
+    }
+
+    pub(super) fn save_custody(&mut self) {
+        if let Some(custody) = self.custody.clone() {
+            self.save(Table::Custody, CUSTODY_ROW, &custody);
+        }
+    }
+
+    pub(super) fn save_request(&mut self, number: u64, it: &Remembered) {
+        self.save(Table::Requests, number.to_be_bytes(), it);
+    }
+
+    pub(super) fn remove_request(&mut self, number: u64) {
+        self.remove(Table::Requests, number.to_be_bytes());
+    }
+
+    pub(super) fn save_batch(&mut self, node: NodeId, id: BatchId, batch: &AppliedBatch) {
+        self.save(Table::Batches, batch_row(node, id), batch);
+    }
+
+    pub(super) fn save_incarnations(&mut self, node: NodeId, it: &Incarnations) {
+        self.save(Table::Batches, node.0.to_be_bytes(), it);
+    }
+
+    pub(super) fn remove_batch(&mut self, node: NodeId, batch: BatchId) {
+        self.remove(Table::Batches, batch_row(node, batch));
+    }
+
+    pub(super) fn save_leaf(&mut self, sequence: u64, leaf: Vec<u8>) {
+        let key = sequence.to_be_bytes().to_vec();
+        self.changes.push(RowChange {
+            table: Table::Audit,
+            key,
+            value: Some(leaf),
+        });
+    }
+}

@@ -1,0 +1,44 @@
+//! What happens because time passes. The leader proposes a tick when something is due.
+
+use super::journal::Note;
+use super::requests::is_old;
+use super::{Place, State};
+use crate::ids::TimeMs;
+use crate::key::Transition;
+use crate::limits::TICK_WORK_MAX;
+use crate::names::KeyName;
+
+impl State {
+    /// Whether a tick at `now` would do anything.
+    pub fn is_due(&self, now: TimeMs) -> bool {
+        self.requests
+            .oldest()
+            .is_some_and(|(_, time)| is_old(time, now))
+            || self.due_activations(now).next().is_some()
+    }
+
+    /// The earliest first.
+    fn due_activations(&self, now: TimeMs) -> impl Iterator<Item = &KeyName> {
+        self.activations
+            .iter()
+            .take_while(move |(at, _)| *at <= now)
+            .map(|(_, name)| name)
+    }
+
+    pub(super) fn tick(&mut self, place: Place) {
+        self.forget_old_requests(place.time);
+        let due: Vec<KeyName> = self
+            .due_activations(place.time)
+            .take(TICK_WORK_MAX)
+            .cloned()
+            .collect();
+        for name in due {
+            let note = self.key_note(&name, None, String::new());
+            let from = self
+                .transition_key(place, &name, Transition::Activate)
+                .expect("only keys that can be activated wait for their date");
+            let detail = format!("{from} -> {}", Transition::Activate.target());
+            self.journal_node_event(place, "ActivateKey", Note { detail, ..note });
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! Writes: who may, whether it can be done, and the doing.
+
+use super::custody::describe_event;
+use super::journal::Note;
+use super::requests::{Remembered, is_old};
+use super::{Place, State};
+use crate::access::{Grant, Scope};
+use crate::audit::AuditOutcome;
+use crate::command::{Actor, Change, Write};
+use crate::custody::CustodyEvent;
+use crate::ids::{Revision, VersionNumber};
+use crate::limits::{GRANTS_MAX, TEXT_BYTES_MAX};
+use crate::names::KeyName;
+use crate::outcome::{ActionName, LimitedThing, Malformation, Refusal, Written};
+
+pub(super) type Answer = Result<Written, Refusal>;
+
+impl State {
+    pub(super) fn write(&mut self, place: Place, write: &Write) -> Answer {
+        let bounded = match &write.change {
+            Change::Custody(event) => event.is_bounded(),
+            Change::CreateKey { .. }
+            | Change::RotateKey { .. }
+            | Change::Transition { .. }
+            | Change::Grant(_)
+            | Change::Revoke(_)
+            | Change::InitCustody(_) => true,
+        };
+        if write.source.len() > TEXT_BYTES_MAX || !bounded {
+            return Err(Refusal::Malformed(Malformation::Text));
+        }
+        let Actor::Principal(principal) = write.actor.clone() else {
+            return self.write_once(place, write);
+        };
+        let fingerprint = write.change.fingerprint();
+        if let Some(earlier) = self.requests.find(&principal, write.request)
+            && !is_old(earlier.time, place.time)
+        {
+            let same = earlier.fingerprint == fingerprint;
+            return if same {
+                earlier.answer.clone()
+            } else {
+                Err(Refusal::RequestReused)
+            };
+        }
+        let answer = self.write_once(place, write);
+        // A conflict is the proposer's affair: it proposes the same request again with other
+        // material.
+        if answer != Err(Refusal::Conflict) {
+            let (request, time, answer) = (write.request, place.time, answer.clone());
+            self.remember(Remembered {
+                principal,
+                request,
+                time,
+                fingerprint,
+                answer,
+            });
+        }
+        answer
+    }
+
+    fn write_once(&mut self, place: Place, write: &Write) -> Answer {
+        let mut note = self.note(&write.change);
+        let answer = self
+            .authorise(&write.actor, &write.change)
+            .and_then(|()| self.carry_out(place, &write.change, &mut note));
+        match &answer {
+            Err(Refusal::Conflict) => {}
+            Err(refusal) => {
+                let denied = matches!(refusal, Refusal::PermissionDenied(_));
+                let outcome = if denied {
+                    AuditOutcome::Denied
+                } else {
+                    AuditOutcome::Failed
+                };
+                self.journal_write(place, write, note, outcome, refusal.reason());
+            }
+            Ok(_) => {
+                if let Change::Custody(CustodyEvent::ShareRefused { reason, .. }) = &write.change {
+                    self.journal_write(place, write, note, AuditOutcome::Failed, reason);
+                } else {
+                    self.journal_write(place, write, note, AuditOutcome::Allowed, "");
+                }
+            }
+        }
+        answer
+    }
+
+    /// What the audit log is to say of a change, as far as it is known before.
+    fn note(&self, change: &Change) -> Note {
+        let access_revision = self.access.revision().0;
+        let detail = |detail: String| Note {
+            access_revision,
+            ..Note::of(detail)
+        };
+        match change {
+            Change::CreateKey { spec, .. } => {
+                let what = format!("{} {}", spec.algorithm.as_str(), spec.protection.as_str());
+                self.key_note(&spec.name, None, what)
+            }
+            Change::RotateKey { name, version, .. } => {
+                self.key_note(name, Some(*version), String::new())
+            }
+            Change::Transition { name, version, .. } => {
+                self.key_note(name, *version, String::new())
+            }
+            Change::Grant(it) | Change::Revoke(it) => {
+                detail(format!("{} on {} for {}", it.role, it.scope, it.principal))
+            }
+            Change::InitCustody(it) => {
+                let count = it.custodians.len();
+                detail(format!("{} of {count}, set {}", it.threshold, it.set))
+            }
+            Change::Custody(event) => detail(describe_event(event)),
+        }
+    }
+
+    pub(super) fn key_note(
+        &self,
+        name: &KeyName,
+        version: Option<VersionNumber>,
+        detail: String,
+    ) -> Note {
+        let info = self.keys.get(name).map(|key| &key.info);
+        Note {
+            key: name.to_string(),
+            key_id: info
+                .map(|info| info.id.as_bytes().to_vec())
+                .unwrap_or_default(),
+            version: version.map_or(0, |number| number.0),
+            key_revision: info.map_or(0, |info| info.revision.0),
+            access_revision: self.access.revision().0,
+            detail,
+        }
+    }
+
+    fn authorise(&self, actor: &Actor, change: &Change) -> Result<(), Refusal> {
+        let on = |name: &KeyName| Scope::Keyring(name.keyring());
+        let (action, scope) = match change {
+            Change::CreateKey { spec, .. } => (ActionName::CreateKey, on(&spec.name)),
+            Change::RotateKey { name, .. } => (ActionName::RotateKey, on(name)),
+            Change::Transition { name, .. } => (ActionName::ChangeState, on(name)),
+            Change::Grant(it) | Change::Revoke(it) => (ActionName::ManageAccess, it.scope.clone()),
+            Change::InitCustody(_) => (ActionName::InitCustody, Scope::All),
+            Change::Custody(event) => match event {
+                CustodyEvent::ShareAccepted { .. }
+                | CustodyEvent::ShareRefused { .. }
+                | CustodyEvent::Unsealed { .. }
+                | CustodyEvent::Cancelled => (ActionName::Unseal, Scope::All),
+                CustodyEvent::Sealed { .. } => (ActionName::Seal, Scope::All),
+                CustodyEvent::Resumed => (ActionName::InitCustody, Scope::All),
+            },
+        };
+        let allowed = match actor {
+            Actor::Principal(principal) => {
+                self.access.permits(principal, action.action(), &scope)
+                    || (matches!(action, ActionName::Seal | ActionName::Unseal)
+                        && self.is_custodian(principal))
+            }
+            Actor::Node => matches!(change, Change::Custody(_)),
+        };
+        if allowed {
+            Ok(())
+        } else {
+            Err(Refusal::PermissionDenied(action))
+        }
+    }
+
+    fn carry_out(&mut self, place: Place, change: &Change, note: &mut Note) -> Answer {
+        match change {
+            Change::CreateKey { spec, id, wrapped } => {
+                let answer = self.create_key(place, spec, *id, wrapped)?;
+                note.version = 1;
+                note.key_id = id.as_bytes().to_vec();
+                Ok(answer)
+            }
+            Change::RotateKey {
+                name,
+                id,
+                version,
+                wrapped,
+            } => self.rotate_key(place, name, *id, *version, wrapped),
+            Change::Transition {
+                name,
+                version: None,
+                transition,
+            } => {
+                let from = self.transition_key(place, name, *transition)?;
+                note.detail = format!("{from} -> {}", transition.target());
+                self.key_answer(name)
+            }
+            Change::Transition {
+                name,
+                version: Some(number),
+                transition,
+            } => {
+                let from = self.transition_version(place, name, *number, *transition)?;
+                note.detail = format!("{from} -> {}", transition.target());
+                self.key_answer(name)
+            }
+            Change::Grant(grant) => {
+                let full = self.access.len() >= GRANTS_MAX && !self.access.contains(grant);
+                if full {
+                    return Err(limit(LimitedThing::Grants, GRANTS_MAX));
+                }
+                self.insert_grant(grant, place.revision);
+                Ok(Written::Done)
+            }
+            Change::Revoke(grant) => {
+                if self.access.is_last_admin(grant) {
+                    return Err(Refusal::LastAdmin);
+                }
+                if self.access.remove(grant, place.revision) {
+                    self.remove_grant(grant);
+                }
+                Ok(Written::Done)
+            }
+            Change::InitCustody(custody) => self.init_custody(custody),
+            Change::Custody(event) => self.custody_event(event),
+        }
+    }
+
+    pub(super) fn insert_grant(&mut self, grant: &Grant, revision: Revision) {
+        if self.access.insert(grant.clone(), revision) {
+            self.save_grant(grant);
+        }
+    }
+}
+
+pub(super) fn limit(what: LimitedThing, max: usize) -> Refusal {
+    Refusal::LimitReached {
+        what,
+        max: u64::try_from(max).unwrap_or(u64::MAX),
+    }
+}

@@ -1,0 +1,164 @@
+//! Uses of keys, as they are recorded.
+
+use crate::codec;
+use crate::context::EncryptionContext;
+use crate::ids::{AuditSequence, KeyId, RequestId, Revision, VersionNumber};
+use crate::names::{KeyName, PrincipalName};
+use serde::{Deserialize, Serialize};
+
+/// An operation that touches key material, or the HSM's random generator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Operation {
+    /// Encrypts a message.
+    Encrypt,
+    /// Decrypts a message.
+    Decrypt,
+    /// Makes a data key.
+    GenerateDataKey,
+    /// Decrypts and encrypts inside the node.
+    ReEncrypt,
+    /// Makes random bytes.
+    GenerateRandom,
+}
+
+impl Operation {
+    /// The name in the audit log.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Encrypt => "Encrypt",
+            Self::Decrypt => "Decrypt",
+            Self::GenerateDataKey => "GenerateDataKey",
+            Self::ReEncrypt => "ReEncrypt",
+            Self::GenerateRandom => "GenerateRandom",
+        }
+    }
+}
+
+/// Whether an operation makes new protection or processes what is protected already (NIST SP
+/// 800-57).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Encrypt, sign, wrap, MAC.
+    Protect,
+    /// Decrypt, verify, unwrap.
+    Process,
+}
+
+/// The key of a use, as the decision saw it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct UsedKey {
+    /// As asked for, or as found in the ciphertext.
+    pub name: KeyName,
+    /// `None` if there was no such key.
+    pub id: Option<KeyId>,
+    /// `None` if the decision came before a version was chosen.
+    pub version: Option<VersionNumber>,
+    /// Of the key; 0 if there was none.
+    pub revision: Revision,
+}
+
+/// Why a use was refused or failed. Stable: programs depend on the names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum UseRefusal {
+    /// The caller lacks the role.
+    PermissionDenied,
+    /// No key of that name or id.
+    KeyNotFound,
+    /// The key has no such version.
+    VersionNotFound,
+    /// The state of the key or of the version forbids it.
+    KeyState,
+    /// The ciphertext does not open: changed, cut short, of another key or context.
+    CiphertextInvalid,
+    /// The wrapped material does not open: tampering.
+    MaterialTampered,
+    /// The ciphertext is of another key than the one named.
+    KeyMismatch,
+}
+
+impl UseRefusal {
+    /// The name in the audit log and in errors.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::PermissionDenied => "PERMISSION_DENIED",
+            Self::KeyNotFound => "KEY_NOT_FOUND",
+            Self::VersionNotFound => "VERSION_NOT_FOUND",
+            Self::KeyState => "KEY_STATE",
+            Self::CiphertextInvalid => "CIPHERTEXT_INVALID",
+            Self::MaterialTampered => "MATERIAL_TAMPERED",
+            Self::KeyMismatch => "KEY_MISMATCH",
+        }
+    }
+
+    /// Whether the rules refused it, rather than that it could not be done.
+    pub fn is_denial(self) -> bool {
+        match self {
+            Self::PermissionDenied | Self::KeyNotFound | Self::VersionNotFound | Self::KeyState => {
+                true
+            }
+            Self::CiphertextInvalid | Self::MaterialTampered | Self::KeyMismatch => false,
+        }
+    }
+}
+
+/// One use, as the node decided it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UseRecord {
+    /// Chosen by the client.
+    pub request: RequestId,
+    /// The client's attempt at it, from 0.
+    pub attempt: u32,
+    /// Who.
+    pub principal: PrincipalName,
+    /// From where.
+    pub source: String,
+    /// What.
+    pub operation: Operation,
+    /// With which key; `None` for random bytes.
+    pub key: Option<UsedKey>,
+    /// Of a re-encryption: under which key the result is.
+    pub destination: Option<UsedKey>,
+    /// Of the ciphertext.
+    pub context: EncryptionContext,
+    /// Items of a batch, or equal refusals.
+    pub count: u32,
+    /// `None`: allowed.
+    pub refusal: Option<UseRefusal>,
+    /// Of the access rules, as the decision read them.
+    pub access_revision: Revision,
+}
+
+/// Names a batch, so that one proposed twice counts once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct BatchId {
+    /// Drawn at each start of the node, and never the same again. Not necessarily ascending.
+    pub incarnation: u64,
+    /// Counted by the node from 0.
+    pub sequence: u64,
+}
+
+/// Uses that one node commits together.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UseBatch {
+    /// Never given twice by one node.
+    pub id: BatchId,
+    /// At most [`crate::limits::RECORDS_PER_BATCH_MAX`].
+    pub records: Vec<UseRecord>,
+}
+
+impl UseBatch {
+    /// Tells batches of one id apart.
+    pub(crate) fn digest(&self) -> [u8; 16] {
+        codec::digest(&self.records)
+    }
+}
+
+/// What the log says of one use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Verdict {
+    /// What the decision read was current at the record's place in the log, and the record is in
+    /// the audit log.
+    Recorded(AuditSequence),
+    /// Something changed meanwhile: decide again.
+    Retry,
+}

@@ -1,0 +1,404 @@
+//! What is stored and sent, byte for byte: a rolling upgrade reads what the older node wrote.
+//!
+//! Set `CONCLAVE_REWRITE_GOLDEN=1` to write the files anew; never for a format that was released.
+
+use conclave_core::{
+    Actor, Algorithm, AuditOutcome, AuditRecord, AuditSequence, BatchId, Body, Change, ClusterId,
+    Command, Custodian, CustodianName, Custody, CustodyEvent, EncryptionContext, Generation, Grant,
+    KekNumber, KeyId, KeyName, KeySpec, KeyState, KeyringName, LogIndex, NodeId, Operation,
+    Outcome, Pairs, PrincipalName, Protection, Refusal, RequestId, Revision, Role, RootWrapped,
+    Scope, SetId, State, Table, TimeMs, Transition, UseBatch, UseRecord, UseRefusal, UsedKey,
+    Verdict, VersionNumber, Wrapped, Write, Written,
+    outcome::{ActionName, LimitedThing, Malformation},
+};
+use prost::Message as _;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+fn directory() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
+}
+
+/// The bytes of the file, and that `written` is still equal to them.
+fn golden(name: &str, written: &[u8]) -> Vec<u8> {
+    let path = directory().join(format!("{name}.hex"));
+    if std::env::var("CONCLAVE_REWRITE_GOLDEN").is_ok_and(|it| it == "1") {
+        std::fs::write(&path, format!("{}\n", hex::encode(written))).expect("the tree is writable");
+    }
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    let bytes = hex::decode(text.trim()).expect("golden files are hexadecimal");
+    assert_eq!(
+        hex::encode(written),
+        hex::encode(&bytes),
+        "{name} is written in another way"
+    );
+    bytes
+}
+
+fn principal(name: &str) -> PrincipalName {
+    PrincipalName::new(name).expect("a good name")
+}
+
+fn key_name() -> KeyName {
+    KeyName::new("payments/card-pan").expect("a good name")
+}
+
+fn pairs() -> Pairs {
+    let pairs = [("env", "prod"), ("team", "cards")];
+    Pairs::new(pairs.map(|(k, v)| (k.to_owned(), v.to_owned())).into()).expect("small")
+}
+
+fn wrapped(fill: u8) -> Wrapped {
+    Wrapped {
+        kek: KekNumber(3),
+        blob: vec![fill; 40],
+        tag: vec![fill; 32],
+    }
+}
+
+fn spec(name: &str, pre_active: bool) -> KeySpec {
+    KeySpec {
+        name: KeyName::new(name).expect("a good name"),
+        algorithm: Algorithm::Aes256Gcm,
+        protection: Protection::Hsm,
+        labels: pairs(),
+        pre_active,
+        activate_at: pre_active.then_some(TimeMs(1_700_000_900_000)),
+    }
+}
+
+fn grant(scope: Scope, role: Role) -> Grant {
+    Grant {
+        principal: principal("ann"),
+        scope,
+        role,
+    }
+}
+
+fn keyring() -> Scope {
+    Scope::Keyring(KeyringName::new("payments").expect("a good name"))
+}
+
+fn custody() -> Custody {
+    let custodian = |name: &str| Custodian {
+        name: CustodianName::new(name).expect("a good name"),
+        recipient: format!("age1{name}"),
+        share_digest: [6; 32],
+    };
+    Custody {
+        set: SetId([2; 16]),
+        generation: Generation(1),
+        threshold: 2,
+        custodians: ["dora", "emil", "fay"].map(custodian).into(),
+        check_value: [4; 32],
+        wrapped: RootWrapped {
+            hsm_kek: wrapped(1),
+            software_kek: wrapped(2),
+            integrity_key: wrapped(3),
+            audit_signing_key: wrapped(4),
+        },
+        audit_verifier_key: "audit.example+1a2b3c4d+key".to_owned(),
+        confirmed: false,
+    }
+}
+
+fn record(revision: u64, refusal: Option<UseRefusal>) -> UseRecord {
+    let used = UsedKey {
+        name: key_name(),
+        id: Some(KeyId([7; 16])),
+        version: Some(VersionNumber(1)),
+        revision: Revision(revision),
+    };
+    UseRecord {
+        request: RequestId([9; 16]),
+        attempt: 2,
+        principal: principal("ann"),
+        source: "192.0.2.7:4711".to_owned(),
+        operation: Operation::ReEncrypt,
+        key: Some(used.clone()),
+        destination: Some(used),
+        context: pairs(),
+        count: 3,
+        refusal,
+        access_revision: Revision(1),
+    }
+}
+
+fn command(body: Body) -> Command {
+    Command {
+        node: NodeId(2),
+        time: TimeMs(1_700_000_000_000),
+        body,
+    }
+}
+
+fn write(request: u8, actor: Actor, change: Change) -> Command {
+    let source = "192.0.2.7:4711".to_owned();
+    let request = RequestId([request; 16]);
+    command(Body::Write(Write {
+        request,
+        attempt: 1,
+        actor,
+        source,
+        change,
+    }))
+}
+
+fn transition(version: Option<VersionNumber>, transition: Transition) -> Change {
+    Change::Transition {
+        name: key_name(),
+        version,
+        transition,
+    }
+}
+
+/// One change of each kind, in an order in which most are carried out.
+fn changes() -> Vec<(&'static str, Change)> {
+    let set = SetId([2; 16]);
+    let custodian = CustodianName::new("dora").expect("a good name");
+    let create = |name, id, pre_active| Change::CreateKey {
+        spec: spec(name, pre_active),
+        id: KeyId([id; 16]),
+        wrapped: wrapped(5),
+    };
+    let rotate = Change::RotateKey {
+        name: key_name(),
+        id: KeyId([7; 16]),
+        version: VersionNumber(2),
+        wrapped: wrapped(6),
+    };
+    let accepted = CustodyEvent::ShareAccepted {
+        custodian: custodian.clone(),
+        set,
+    };
+    let refused = CustodyEvent::ShareRefused {
+        custodian: Some(custodian),
+        reason: "SHARE_WRONG".to_owned(),
+    };
+    vec![
+        ("init-custody", Change::InitCustody(Box::new(custody()))),
+        ("share-accepted", Change::Custody(accepted)),
+        ("share-refused", Change::Custody(refused)),
+        ("unsealed", Change::Custody(CustodyEvent::Unsealed { set })),
+        ("resumed", Change::Custody(CustodyEvent::Resumed)),
+        ("cancelled", Change::Custody(CustodyEvent::Cancelled)),
+        (
+            "sealed",
+            Change::Custody(CustodyEvent::Sealed {
+                reason: "operator".to_owned(),
+            }),
+        ),
+        ("create-key", create("payments/card-pan", 7, false)),
+        ("create-key-later", create("payments/next", 8, true)),
+        ("rotate-key", rotate),
+        (
+            "suspend-version",
+            transition(Some(VersionNumber(1)), Transition::Suspend),
+        ),
+        ("suspend-key", transition(None, Transition::Suspend)),
+        ("resume-key", transition(None, Transition::Resume)),
+        ("deactivate-key", transition(None, Transition::Deactivate)),
+        ("activate-key", transition(None, Transition::Activate)),
+        ("grant", Change::Grant(grant(keyring(), Role::User))),
+        (
+            "grant-operator",
+            Change::Grant(grant(keyring(), Role::Operator)),
+        ),
+        ("revoke", Change::Revoke(grant(Scope::All, Role::Admin))),
+    ]
+}
+
+/// One command of each kind, in the same order.
+fn commands() -> Vec<(&'static str, Command)> {
+    let form = Body::Form {
+        cluster: ClusterId([1; 16]),
+        admins: vec![principal("root"), principal("second")],
+    };
+    let batch = |sequence, records| {
+        Body::Uses(UseBatch {
+            id: BatchId {
+                incarnation: 77,
+                sequence,
+            },
+            records,
+        })
+    };
+    let root = || Actor::Principal(principal("root"));
+    let mut all = vec![("form", command(form))];
+    for (n, (name, change)) in (1..).zip(changes()) {
+        all.push((name, write(n, root(), change)));
+    }
+    let node_event = Change::Custody(CustodyEvent::Resumed);
+    all.push(("by-node", write(90, Actor::Node, node_event)));
+    let refusal = Some(UseRefusal::KeyState);
+    all.push((
+        "uses",
+        command(batch(0, vec![record(3, None), record(0, refusal)])),
+    ));
+    let random = UseRecord {
+        operation: Operation::GenerateRandom,
+        key: None,
+        destination: None,
+        context: EncryptionContext::default(),
+        access_revision: Revision(17),
+        ..record(0, None)
+    };
+    all.push(("uses-random", command(batch(1, vec![random]))));
+    all.push(("tick", command(Body::Tick)));
+    all
+}
+
+#[test]
+fn commands_are_read_and_written_as_before() {
+    for (name, command) in commands() {
+        let bytes = golden(&format!("command-{name}"), &command.encode());
+        assert_eq!(Command::decode(&bytes), Ok(command), "{name}");
+    }
+}
+
+fn refusals() -> Vec<Refusal> {
+    let (name, version) = (key_name(), VersionNumber(9));
+    let state = KeyState::Suspended;
+    let mut all = vec![
+        Refusal::NotFormed,
+        Refusal::KeyNotFound(name.clone()),
+        Refusal::KeyExists(name.clone()),
+        Refusal::VersionNotFound {
+            name: name.clone(),
+            version,
+        },
+        Refusal::WrongState {
+            what: "key payments/card-pan".to_owned(),
+            from: KeyState::PreActive,
+            transition: Transition::Deactivate,
+        },
+        Refusal::NotRotatable { name, state },
+        Refusal::Conflict,
+        Refusal::CustodySettled,
+        Refusal::NoCustody,
+        Refusal::StaleSet,
+        Refusal::LastAdmin,
+        Refusal::RequestReused,
+    ];
+    all.extend(
+        [
+            ActionName::CreateKey,
+            ActionName::RotateKey,
+            ActionName::ChangeState,
+            ActionName::ManageAccess,
+            ActionName::InitCustody,
+            ActionName::Seal,
+            ActionName::Unseal,
+        ]
+        .map(Refusal::PermissionDenied),
+    );
+    all.extend(
+        [
+            LimitedThing::Keys,
+            LimitedThing::Versions,
+            LimitedThing::Grants,
+        ]
+        .map(|what| Refusal::LimitReached { what, max: 10_000 }),
+    );
+    all.extend(
+        [
+            Malformation::Wrapped,
+            Malformation::Custody,
+            Malformation::Text,
+            Malformation::ActivationDate,
+        ]
+        .map(Refusal::Malformed),
+    );
+    all
+}
+
+#[test]
+fn outcomes_are_read_and_written_as_before() {
+    let mut state = State::new();
+    let mut key = None;
+    for (index, (_, command)) in (1..).zip(commands()) {
+        if let Outcome::Written(Ok(Written::Key(view))) = state.apply(LogIndex(index), command) {
+            key = Some(view);
+        }
+    }
+    let key = key.expect("keys were created");
+    let verdicts = vec![Verdict::Recorded(AuditSequence(300)), Verdict::Retry];
+    let mut all = vec![
+        ("none".to_owned(), Outcome::None),
+        ("done".to_owned(), Outcome::Written(Ok(Written::Done))),
+        ("key".to_owned(), Outcome::Written(Ok(Written::Key(key)))),
+        ("verdicts".to_owned(), Outcome::Verdicts(verdicts)),
+        ("batch-refused".to_owned(), Outcome::BatchRefused),
+        ("undecodable".to_owned(), Outcome::Undecodable),
+    ];
+    for (n, refusal) in refusals().into_iter().enumerate() {
+        let reason = refusal.reason().to_lowercase().replace('_', "-");
+        all.push((
+            format!("refusal-{n:02}-{reason}"),
+            Outcome::Written(Err(refusal)),
+        ));
+    }
+    for (name, outcome) in all {
+        let bytes = golden(&format!("outcome-{name}"), &outcome.encode());
+        assert_eq!(Outcome::decode(&bytes), Ok(outcome), "{name}");
+    }
+}
+
+/// All rows that the commands above leave, as one line each: table, name, value.
+#[test]
+fn rows_are_read_and_written_as_before() {
+    let mut state = State::new();
+    let mut rows = BTreeMap::new();
+    for (index, (_, command)) in (1..).zip(commands()) {
+        state.apply(LogIndex(index), command);
+    }
+    for change in state.take_changes() {
+        let key = (change.table, change.key);
+        match change.value {
+            Some(value) => rows.insert(key, value),
+            None => rows.remove(&key),
+        };
+    }
+    let tables: BTreeSet<Table> = rows.keys().map(|(table, _)| *table).collect();
+    assert_eq!(tables, Table::ALL.into(), "a row of each table");
+    let mut read = Vec::new();
+    for (n, ((table, key), value)) in rows.iter().enumerate() {
+        let length = u32::try_from(key.len()).expect("short").to_be_bytes();
+        let row = [&length, key.as_slice(), value].concat();
+        let bytes = golden(&format!("row-{n:02}-{}", table.name()), &row);
+        let (length, rest) = bytes.split_at(4);
+        let length = u32::from_be_bytes(length.try_into().expect("four bytes"));
+        let (key, value) = rest.split_at(length as usize);
+        read.push((*table, key.to_vec(), value.to_vec()));
+    }
+    assert_eq!(State::load(read).expect("the rows fit"), state);
+}
+
+#[test]
+fn audit_record_is_read_and_written_as_before() {
+    let record = AuditRecord {
+        sequence: 41,
+        time_ms: 1_700_000_000_000,
+        node_id: 2,
+        request_id: vec![9; 16],
+        attempt: 1,
+        principal: "ann".to_owned(),
+        authentication: "mtls".to_owned(),
+        source_address: "192.0.2.7:4711".to_owned(),
+        operation: "ReEncrypt".to_owned(),
+        key: "payments/card-pan".to_owned(),
+        key_id: vec![7; 16],
+        version: 1,
+        context: pairs().into(),
+        count: 3,
+        outcome: AuditOutcome::Denied.into(),
+        reason: "KEY_STATE".to_owned(),
+        key_revision: 3,
+        access_revision: 1,
+        detail: "ACTIVE -> SUSPENDED".to_owned(),
+        destination_key: "payments/next".to_owned(),
+        destination_version: 2,
+    };
+    let bytes = golden("audit-record", &record.encode_to_vec());
+    assert_eq!(AuditRecord::decode(bytes.as_slice()), Ok(record));
+}

@@ -1,0 +1,13 @@
+//! What has been exploited in systems like this one, tried here. Each test bears the name of its
+//! class.
+
+#[path = "incidents/access.rs"]
+mod access;
+#[path = "incidents/cluster.rs"]
+mod cluster;
+#[path = "incidents/expiry.rs"]
+mod expiry;
+#[path = "incidents/log.rs"]
+mod log;
+#[path = "incidents/names.rs"]
+mod names;

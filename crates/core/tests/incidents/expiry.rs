@@ -1,0 +1,149 @@
+//! What ends or begins at a time.
+
+use crate::cluster::{Cluster, create, key, transition};
+use conclave_core::{Body, Change, KeyId, KeyState, Refusal, TimeMs, Transition, limits};
+
+#[test]
+fn near_expiry_request_memory() {
+    let memory = limits::REQUEST_MEMORY_MS;
+    for (later, remembered) in [
+        (0, true),
+        (memory - 1, true),
+        (memory, false),
+        (memory + 1, false),
+    ] {
+        for tick in [false, true] {
+            let mut cluster = Cluster::new();
+            let first = cluster
+                .ask(7, "root", create("a/k", 1, None))
+                .expect("it is allowed");
+            cluster.must("root", transition("a/k", Transition::Suspend));
+            cluster.time += later;
+            assert_eq!(cluster.state.is_due(TimeMs(cluster.time)), !remembered);
+            if tick {
+                cluster.apply(Body::Tick);
+                assert!(!cluster.state.is_due(TimeMs(cluster.time)));
+            }
+            let again = cluster.ask(7, "root", create("a/k", 2, None));
+            let what = format!("{later} ms later, tick: {tick}");
+            match again {
+                Ok(answer) => assert!(remembered && answer == first, "{what}"),
+                Err(refusal) => {
+                    assert!(!remembered, "{what}");
+                    assert_eq!(refusal, Refusal::KeyExists(key("a/k")), "{what}");
+                }
+            }
+            assert_eq!(cluster.key_state("a/k"), KeyState::Suspended);
+        }
+    }
+}
+
+/// A clock that is set back makes nothing young again.
+#[test]
+fn near_expiry_with_a_clock_set_back() {
+    let mut cluster = Cluster::new();
+    let at = cluster.time + limits::REQUEST_MEMORY_MS;
+    cluster.must("root", create("a/k", 1, Some(at)));
+    cluster
+        .ask(7, "root", transition("a/k", Transition::Suspend))
+        .expect_err("PRE_ACTIVE");
+    cluster.time = at;
+    cluster.must("root", create("a/other", 2, None));
+    cluster.time = 5;
+    assert_eq!(cluster.state.time(), TimeMs(at));
+    cluster.apply(Body::Tick);
+    assert_eq!(cluster.state.time(), TimeMs(at));
+    assert_eq!(cluster.key_state("a/k"), KeyState::Active);
+    assert!(
+        cluster
+            .ask(7, "root", transition("a/k", Transition::Suspend))
+            .is_ok(),
+        "forgotten"
+    );
+    let times: Vec<u64> = cluster.leaves().iter().map(|leaf| leaf.time_ms).collect();
+    assert!(times.is_sorted(), "{times:?}");
+}
+
+#[test]
+fn near_expiry_activation() {
+    for (offset, active) in [(-1_i64, false), (0, true), (1, true)] {
+        let mut cluster = Cluster::new();
+        let at = cluster.time + 500;
+        cluster.must("root", create("a/k", 1, Some(at)));
+        cluster.time = at.saturating_add_signed(offset);
+        assert_eq!(
+            cluster.state.is_due(TimeMs(cluster.time)),
+            active,
+            "{offset}"
+        );
+        cluster.apply(Body::Tick);
+        let expected = if active {
+            KeyState::Active
+        } else {
+            KeyState::PreActive
+        };
+        assert_eq!(cluster.key_state("a/k"), expected, "{offset}");
+        let last = cluster.leaves().pop().expect("there are records");
+        if active {
+            let said = (
+                last.operation.as_str(),
+                last.key.as_str(),
+                last.detail.as_str(),
+            );
+            assert_eq!(said, ("ActivateKey", "a/k", "PRE_ACTIVE -> ACTIVE"));
+            assert_eq!((last.key_id.len(), last.key_revision), (16, 2));
+        }
+        assert!(
+            !cluster.state.is_due(TimeMs(cluster.time)),
+            "a tick leaves nothing due"
+        );
+    }
+    // A date that has passed counts no more once the key was activated by hand.
+    let mut cluster = Cluster::new();
+    cluster.must("root", create("a/k", 1, Some(2_000)));
+    cluster.must("root", transition("a/k", Transition::Activate));
+    cluster.must("root", transition("a/k", Transition::Suspend));
+    assert!(!cluster.state.is_due(TimeMs(9_000)));
+    cluster.time = 9_000;
+    cluster.apply(Body::Tick);
+    assert_eq!(cluster.key_state("a/k"), KeyState::Suspended);
+}
+
+/// More than a tick may do at once is done by the next ones, the earliest date first.
+#[test]
+fn near_expiry_of_many() {
+    let mut cluster = Cluster::new();
+    let count = limits::TICK_WORK_MAX + 5;
+    for n in 0..count {
+        let Change::CreateKey { spec, wrapped, .. } =
+            create(&format!("a/{n}"), 0, Some(9_000 - n as u64))
+        else {
+            unreachable!("create creates")
+        };
+        let mut id = [0; 16];
+        id[..8].copy_from_slice(&n.to_be_bytes());
+        cluster.must(
+            "root",
+            Change::CreateKey {
+                spec,
+                id: KeyId(id),
+                wrapped,
+            },
+        );
+    }
+    let waiting = |cluster: &Cluster| {
+        let keys = cluster.state.keys("", None);
+        keys.filter(|key| key.info.state == KeyState::PreActive)
+            .count()
+    };
+    cluster.time = 9_000;
+    cluster.apply(Body::Tick);
+    assert_eq!(waiting(&cluster), 5);
+    assert_eq!(
+        cluster.key_state("a/0"),
+        KeyState::PreActive,
+        "the latest date is the last"
+    );
+    cluster.apply(Body::Tick);
+    assert_eq!(waiting(&cluster), 0);
+}

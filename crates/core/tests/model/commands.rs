@@ -1,0 +1,280 @@
+//! The commands of steps, as a node would make them.
+
+use crate::reference::Model;
+use crate::steps::{Kind, Step, UseStep, key_name, principal};
+use conclave_core::{
+    Actor, Algorithm, BatchId, Body, Change, ClusterId, Command, Custodian, CustodianName, Custody,
+    CustodyEvent, EncryptionContext, Generation, Grant, KekNumber, KeyId, KeySpec, KeyringName,
+    NodeId, Operation, Protection, Purpose, RequestId, Revision, Role, RootWrapped, Scope, SetId,
+    State, TimeMs, UseBatch, UseRecord, UsedKey, VersionNumber, Wrapped, Write,
+};
+
+pub(crate) fn wrapped(bytes: u16) -> Wrapped {
+    Wrapped {
+        kek: KekNumber(1),
+        blob: vec![7; usize::from(bytes)],
+        tag: Vec::new(),
+    }
+}
+
+pub(crate) fn custody(set: u8, count: u8, threshold: u8, confirmed: bool) -> Custody {
+    let names = ["bob", "carl", "dora"];
+    let custodian = |name: &&str| Custodian {
+        name: CustodianName::new(name).expect("a good name"),
+        recipient: format!("age1{name}"),
+        share_digest: [set; 32],
+    };
+    Custody {
+        set: SetId([set; 16]),
+        generation: Generation(1),
+        threshold,
+        custodians: names
+            .iter()
+            .take(usize::from(count))
+            .map(custodian)
+            .collect(),
+        check_value: [set; 32],
+        wrapped: RootWrapped {
+            hsm_kek: wrapped(40),
+            software_kek: wrapped(40),
+            integrity_key: wrapped(40),
+            audit_signing_key: wrapped(40),
+        },
+        audit_verifier_key: "audit+1".to_owned(),
+        confirmed,
+    }
+}
+
+fn event(number: u8, set: u8, reason: u16) -> CustodyEvent {
+    let set = SetId([set; 16]);
+    let reason = "r".repeat(usize::from(reason));
+    let custodian = CustodianName::new("bob").expect("a good name");
+    match number {
+        0 => CustodyEvent::ShareAccepted { custodian, set },
+        1 => CustodyEvent::ShareRefused {
+            custodian: None,
+            reason,
+        },
+        2 => CustodyEvent::Unsealed { set },
+        3 => CustodyEvent::Resumed,
+        4 => CustodyEvent::Cancelled,
+        _ => CustodyEvent::Sealed { reason },
+    }
+}
+
+impl UseStep {
+    fn purpose(&self) -> Purpose {
+        if self.process {
+            Purpose::Process
+        } else {
+            Purpose::Protect
+        }
+    }
+
+    fn version(&self) -> Option<VersionNumber> {
+        self.version.map(|n| VersionNumber(n.into()))
+    }
+
+    fn decide(
+        &self,
+        state: &State,
+        key: u8,
+    ) -> Result<UsedKey, (conclave_core::UseRefusal, UsedKey)> {
+        let (principal, name) = (principal(self.principal), key_name(key));
+        match state.decide_use(&principal, self.purpose(), &name, self.version()) {
+            Ok(permit) => Ok(permit.used_key()),
+            Err(denial) => Err((denial.refusal(), state.refused_key(&name, self.version()))),
+        }
+    }
+
+    /// What a node would hand in that decides on `state`.
+    pub(crate) fn record(&self, state: &State) -> UseRecord {
+        let (key, mut refusal) = match self.decide(state, self.key) {
+            Ok(used) => (used, None),
+            Err((refusal, used)) => (used, Some(refusal)),
+        };
+        let destination = self.destination.map(|key| match self.decide(state, key) {
+            Ok(used) => used,
+            Err((why, used)) => {
+                refusal = refusal.or(Some(why));
+                used
+            }
+        });
+        let mut record = UseRecord {
+            request: RequestId([3; 16]),
+            attempt: 0,
+            principal: principal(self.principal),
+            source: "127.0.0.1".to_owned(),
+            operation: if self.process {
+                Operation::Decrypt
+            } else {
+                Operation::Encrypt
+            },
+            key: Some(key),
+            destination,
+            context: EncryptionContext::default(),
+            count: 1,
+            refusal,
+            access_revision: state.access().revision(),
+        };
+        // Revisions that never were: such a record must not count.
+        match self.lie {
+            1 => record.access_revision = Revision(record.access_revision.0 + 1_000_000),
+            2 => {
+                if let Some(key) = &mut record.key {
+                    key.revision = Revision(key.revision.0 + 1_000_000);
+                }
+            }
+            _ => {}
+        }
+        record
+    }
+}
+
+impl Step {
+    /// The command, as a node makes it that sees `current` or, where it lags, `stale`.
+    pub(crate) fn command(
+        &self,
+        model: &Model,
+        current: &State,
+        stale: &State,
+        past: &[Command],
+    ) -> Command {
+        let body = match &self.kind {
+            Kind::Repeat(which) => match past.iter().rev().nth(usize::from(*which)) {
+                Some(command) => return command.clone(),
+                None => Body::Tick,
+            },
+            Kind::Tick => Body::Tick,
+            Kind::Form(admins) => Body::Form {
+                cluster: ClusterId([1; 16]),
+                admins: admins.iter().copied().map(principal).collect(),
+            },
+            Kind::Uses {
+                incarnation,
+                sequence,
+                records,
+            } => {
+                let seen = |step: &UseStep| if step.stale { stale } else { current };
+                Body::Uses(UseBatch {
+                    id: BatchId {
+                        incarnation: u64::from(*incarnation),
+                        sequence: u64::from(*sequence),
+                    },
+                    records: records.iter().map(|it| it.record(seen(it))).collect(),
+                })
+            }
+            Kind::Create { .. }
+            | Kind::Rotate { .. }
+            | Kind::Transition { .. }
+            | Kind::Access { .. }
+            | Kind::InitCustody { .. }
+            | Kind::Event { .. } => Body::Write(Write {
+                request: RequestId([self.request; 16]),
+                attempt: 0,
+                actor: if self.actor == 9 {
+                    Actor::Node
+                } else {
+                    Actor::Principal(principal(self.actor))
+                },
+                source: "s".repeat(usize::from(self.source)),
+                change: self.change(model),
+            }),
+        };
+        let time = TimeMs(model.time.saturating_add_signed(self.time));
+        Command {
+            node: NodeId(self.node.into()),
+            time,
+            body,
+        }
+    }
+
+    fn change(&self, model: &Model) -> Change {
+        match &self.kind {
+            Kind::Create {
+                key,
+                id,
+                pre_active,
+                date,
+                blob,
+            } => Change::CreateKey {
+                spec: KeySpec {
+                    name: key_name(*key),
+                    algorithm: Algorithm::Aes256Gcm,
+                    protection: Protection::Software,
+                    labels: EncryptionContext::default(),
+                    pre_active: *pre_active,
+                    activate_at: date.map(|after| TimeMs(model.time + u64::from(after))),
+                },
+                id: KeyId([*id; 16]),
+                wrapped: wrapped(*blob),
+            },
+            Kind::Rotate {
+                key,
+                wrong_id,
+                offset,
+                blob,
+            } => rotation(model, *key, *wrong_id, *offset, *blob),
+            Kind::Access {
+                give,
+                to,
+                scope,
+                role,
+            } => access(*give, *to, *scope, *role),
+            Kind::InitCustody {
+                set,
+                count,
+                threshold,
+                confirmed,
+            } => Change::InitCustody(Box::new(custody(*set, *count, *threshold, *confirmed))),
+            Kind::Event {
+                event: number,
+                set,
+                reason,
+            } => Change::Custody(event(*number, *set, *reason)),
+            Kind::Transition {
+                key,
+                version,
+                transition,
+            } => Change::Transition {
+                name: key_name(*key),
+                version: version.map(|n| VersionNumber(n.into())),
+                transition: *transition,
+            },
+            Kind::Form(_) | Kind::Uses { .. } | Kind::Repeat(_) | Kind::Tick => {
+                unreachable!("no writes")
+            }
+        }
+    }
+}
+
+fn rotation(model: &Model, key: u8, wrong_id: bool, offset: u8, blob: u16) -> Change {
+    let found = model.keys.get(key_name(key).as_str());
+    let last = found.map_or(0, |key| key.versions.len());
+    let id = found.map_or([0; 16], |key| key.id);
+    Change::RotateKey {
+        name: key_name(key),
+        id: KeyId(if wrong_id { [99; 16] } else { id }),
+        version: VersionNumber(u32::try_from(last).expect("few") + u32::from(offset)),
+        wrapped: wrapped(blob),
+    }
+}
+
+fn access(give: bool, to: u8, scope: u8, role: Role) -> Change {
+    let ring = |text| Scope::Keyring(KeyringName::new(text).expect("a good name"));
+    let scope = match scope {
+        0 => Scope::All,
+        1 => ring("a"),
+        _ => ring("b"),
+    };
+    let grant = Grant {
+        principal: principal(to),
+        scope,
+        role,
+    };
+    if give {
+        Change::Grant(grant)
+    } else {
+        Change::Revoke(grant)
+    }
+}

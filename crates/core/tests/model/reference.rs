@@ -1,0 +1,232 @@
+//! The rules once more, as simply as they can be said: plain maps, no indexes, no rows.
+
+use conclave_core::limits::{BATCHES_PER_NODE_MAX, RECORDS_PER_BATCH_MAX, TEXT_BYTES_MAX};
+use conclave_core::{
+    Action, AuditSequence, Body, Command, Custody, Grant, KeyState, Outcome, Purpose, Role, Scope,
+    Transition, UseBatch, UseRecord, UsedKey, Verdict, Written,
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A key.
+#[derive(Clone, Debug)]
+pub(crate) struct ModelKey {
+    pub(crate) id: [u8; 16],
+    pub(crate) state: KeyState,
+    pub(crate) versions: Vec<KeyState>,
+    pub(crate) activate_at: Option<u64>,
+    pub(crate) revision: u64,
+}
+
+pub(crate) struct Answered {
+    pub(crate) principal: String,
+    pub(crate) request: [u8; 16],
+    pub(crate) time: u64,
+    pub(crate) asked: String,
+    pub(crate) answer: String,
+}
+
+#[derive(Default)]
+struct NodeBatches {
+    incarnation: u64,
+    retired: Vec<u64>,
+    applied: BTreeMap<u64, (Vec<UseRecord>, Vec<Verdict>)>,
+}
+
+/// What the cluster should look like.
+#[derive(Default)]
+pub(crate) struct Model {
+    pub(crate) formed: bool,
+    pub(crate) time: u64,
+    pub(crate) keys: BTreeMap<String, ModelKey>,
+    pub(crate) grants: BTreeSet<Grant>,
+    pub(crate) access_revision: u64,
+    pub(crate) custody: Option<Custody>,
+    pub(crate) audit: u64,
+    pub(crate) answered: Vec<Answered>,
+    batches: BTreeMap<u64, NodeBatches>,
+}
+
+/// An outcome without what the model does not know.
+pub(crate) fn class(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::None => "none".to_owned(),
+        Outcome::Written(Ok(Written::Done)) => "done".to_owned(),
+        Outcome::Written(Ok(Written::Key(view))) => {
+            let states: Vec<KeyState> = view.versions.iter().map(|v| v.state).collect();
+            key_class(view.info.state, view.info.primary.0, &states)
+        }
+        Outcome::Written(Err(refusal)) => refusal.reason().to_owned(),
+        Outcome::Verdicts(verdicts) => format!("{verdicts:?}"),
+        Outcome::BatchRefused => "batch refused".to_owned(),
+        Outcome::Undecodable => "undecodable".to_owned(),
+    }
+}
+
+pub(crate) fn key_class(state: KeyState, primary: u32, versions: &[KeyState]) -> String {
+    format!("key {state:?} {primary} {versions:?}")
+}
+
+/// The table of the lifecycle.
+pub(crate) fn step(from: KeyState, transition: Transition) -> Option<KeyState> {
+    use KeyState::{Active, Deactivated, PreActive, Suspended};
+    match (from, transition) {
+        (PreActive, Transition::Activate) | (Suspended, Transition::Resume) => Some(Active),
+        (Active, Transition::Suspend) => Some(Suspended),
+        (Active | Suspended, Transition::Deactivate) => Some(Deactivated),
+        _ => None,
+    }
+}
+
+impl Model {
+    pub(crate) fn holds(&self, principal: &str, roles: &[Role], keyring: Option<&str>) -> bool {
+        self.grants.iter().any(|grant| {
+            let there = match &grant.scope {
+                Scope::All => true,
+                Scope::Keyring(name) => Some(name.as_str()) == keyring,
+            };
+            grant.principal.as_str() == principal && there && roles.contains(&grant.role)
+        })
+    }
+
+    /// Whether the rules allow a use, and if not, why.
+    pub(crate) fn judge_use(
+        &self,
+        principal: &str,
+        purpose: Purpose,
+        name: &str,
+        version: Option<u32>,
+    ) -> Result<(), &'static str> {
+        let keyring = name.split('/').next();
+        if !self.holds(principal, &[Role::User], keyring) {
+            return Err("PERMISSION_DENIED");
+        }
+        let key = self.keys.get(name).ok_or("KEY_NOT_FOUND")?;
+        let number = version.map_or(key.versions.len(), |n| n as usize);
+        let version = number.checked_sub(1).and_then(|n| key.versions.get(n));
+        let version = *version.ok_or("VERSION_NOT_FOUND")?;
+        let good: &[KeyState] = match purpose {
+            Purpose::Protect => &[KeyState::Active],
+            Purpose::Process => &[KeyState::Active, KeyState::Suspended],
+        };
+        let fine = good.contains(&key.state) && good.contains(&version);
+        fine.then_some(()).ok_or("KEY_STATE")
+    }
+
+    /// The outcome's class.
+    pub(crate) fn apply(&mut self, index: u64, command: &Command) -> String {
+        self.time = self.time.max(command.time.0);
+        match &command.body {
+            Body::Form { admins, .. } => {
+                if !self.formed && !admins.is_empty() {
+                    self.formed = true;
+                    for admin in admins {
+                        let (principal, scope, role) = (admin.clone(), Scope::All, Role::Admin);
+                        self.grants.insert(Grant {
+                            principal,
+                            scope,
+                            role,
+                        });
+                    }
+                    self.access_revision = index;
+                    self.audit += 1;
+                }
+                "none".to_owned()
+            }
+            Body::Tick => {
+                self.tick(index);
+                "none".to_owned()
+            }
+            Body::Uses(batch) => self.uses(command.node.0, batch),
+            Body::Write(write) => self.write(index, write),
+        }
+    }
+
+    fn tick(&mut self, index: u64) {
+        for key in self.keys.values_mut() {
+            if key.activate_at.is_some_and(|at| at <= self.time) {
+                key.activate_at = None;
+                key.state = KeyState::Active;
+                key.revision = index;
+                self.audit += 1;
+            }
+        }
+    }
+
+    fn uses(&mut self, node: u64, batch: &UseBatch) -> String {
+        let refused = "batch refused".to_owned();
+        let too_long = |record: &UseRecord| record.source.len() > TEXT_BYTES_MAX;
+        if batch.records.len() > RECORDS_PER_BATCH_MAX || batch.records.iter().any(too_long) {
+            return refused;
+        }
+        let (incarnation, sequence) = (batch.id.incarnation, batch.id.sequence);
+        if let Some(node) = self.batches.get(&node) {
+            if node.retired.contains(&incarnation) {
+                return refused;
+            }
+            if node.incarnation == incarnation {
+                if let Some((records, verdicts)) = node.applied.get(&sequence) {
+                    let same = *records == batch.records;
+                    return if same {
+                        format!("{verdicts:?}")
+                    } else {
+                        refused
+                    };
+                }
+                let lower = node
+                    .applied
+                    .keys()
+                    .filter(|other| **other < sequence)
+                    .count();
+                if lower == 0 && node.applied.len() == BATCHES_PER_NODE_MAX {
+                    return refused;
+                }
+            }
+        }
+        let mut verdicts = Vec::new();
+        for record in &batch.records {
+            let current = |used: &UsedKey| {
+                self.keys
+                    .get(used.name.as_str())
+                    .map_or(0, |key| key.revision)
+                    == used.revision.0
+            };
+            let fresh = record.access_revision.0 == self.access_revision
+                && record.key.as_ref().is_none_or(current)
+                && record.destination.as_ref().is_none_or(current);
+            verdicts.push(if fresh {
+                self.audit += 1;
+                Verdict::Recorded(AuditSequence(self.audit - 1))
+            } else {
+                Verdict::Retry
+            });
+        }
+        let first = !self.batches.contains_key(&node);
+        let node = self.batches.entry(node).or_default();
+        if !first && node.incarnation != incarnation {
+            node.retired.push(node.incarnation);
+            node.applied.clear();
+        }
+        node.incarnation = incarnation;
+        node.applied
+            .insert(sequence, (batch.records.clone(), verdicts.clone()));
+        if node.applied.len() > BATCHES_PER_NODE_MAX {
+            node.applied.pop_first();
+        }
+        format!("{verdicts:?}")
+    }
+}
+
+/// The roles that allow an action, as the documentation states them.
+pub(crate) fn roles(action: Action) -> &'static [Role] {
+    use Role::{Admin, Operator, User};
+    match action {
+        Action::UseKey => &[User],
+        Action::ReadKey => &[Admin, Operator, User],
+        Action::CreateKey | Action::ManageAccess | Action::InitCustody => &[Admin],
+        Action::RotateKey
+        | Action::ChangeState
+        | Action::Seal
+        | Action::Unseal
+        | Action::ReadAudit => &[Admin, Operator],
+    }
+}

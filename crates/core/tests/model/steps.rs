@@ -1,0 +1,182 @@
+//! Random commands over few names, so that they meet each other.
+
+use conclave_core::{KeyName, PrincipalName, Role, Transition, limits};
+use proptest::prelude::*;
+
+/// Callers; the last two have names of custodians.
+pub(crate) const PRINCIPALS: [&str; 4] = ["root", "ann", "bob", "carl"];
+/// Keys on two keyrings.
+pub(crate) const KEYS: [&str; 4] = ["a/k", "a/k2", "b/k", "b/k/deep"];
+
+pub(crate) fn principal(n: u8) -> PrincipalName {
+    PrincipalName::new(PRINCIPALS[usize::from(n) % PRINCIPALS.len()]).expect("a good name")
+}
+
+pub(crate) fn key_name(n: u8) -> KeyName {
+    KeyName::new(KEYS[usize::from(n) % KEYS.len()]).expect("a good name")
+}
+
+/// One decision of a node, maybe on state that has passed.
+#[derive(Clone, Debug)]
+pub(crate) struct UseStep {
+    pub(crate) principal: u8,
+    pub(crate) key: u8,
+    pub(crate) destination: Option<u8>,
+    pub(crate) version: Option<u8>,
+    pub(crate) process: bool,
+    pub(crate) stale: bool,
+    pub(crate) lie: u8,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Kind {
+    Form(Vec<u8>),
+    Create {
+        key: u8,
+        id: u8,
+        pre_active: bool,
+        date: Option<u32>,
+        blob: u16,
+    },
+    Rotate {
+        key: u8,
+        wrong_id: bool,
+        offset: u8,
+        blob: u16,
+    },
+    Transition {
+        key: u8,
+        version: Option<u8>,
+        transition: Transition,
+    },
+    Access {
+        give: bool,
+        to: u8,
+        scope: u8,
+        role: Role,
+    },
+    InitCustody {
+        set: u8,
+        count: u8,
+        threshold: u8,
+        confirmed: bool,
+    },
+    Event {
+        event: u8,
+        set: u8,
+        reason: u16,
+    },
+    Uses {
+        incarnation: u8,
+        sequence: u8,
+        records: Vec<UseStep>,
+    },
+    Repeat(u8),
+    Tick,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Step {
+    pub(crate) node: u8,
+    pub(crate) time: i64,
+    pub(crate) actor: u8,
+    pub(crate) request: u8,
+    pub(crate) source: u16,
+    pub(crate) remember_state: bool,
+    pub(crate) kind: Kind,
+}
+
+fn role() -> impl Strategy<Value = Role> {
+    prop_oneof![Just(Role::Admin), Just(Role::Operator), Just(Role::User)]
+}
+
+fn transition() -> impl Strategy<Value = Transition> {
+    prop_oneof![
+        Just(Transition::Activate),
+        Just(Transition::Suspend),
+        Just(Transition::Resume),
+        Just(Transition::Deactivate)
+    ]
+}
+
+fn blob() -> impl Strategy<Value = u16> {
+    prop_oneof![8 => Just(32_u16), 1 => Just(0), 1 => Just(4096), 1 => Just(4097)]
+}
+
+fn use_step() -> impl Strategy<Value = UseStep> {
+    let version = prop_oneof![3 => Just(None), 1 => (0_u8..4).prop_map(Some)];
+    let destination = prop_oneof![5 => Just(None), 1 => (0_u8..4).prop_map(Some)];
+    let lie = prop_oneof![8 => Just(0_u8), 1 => Just(1), 1 => Just(2)];
+    (
+        0_u8..4,
+        0_u8..4,
+        destination,
+        version,
+        any::<bool>(),
+        any::<bool>(),
+        lie,
+    )
+        .prop_map(
+            |(principal, key, destination, version, process, stale, lie)| UseStep {
+                principal,
+                key,
+                destination,
+                version,
+                process,
+                stale,
+                lie,
+            },
+        )
+}
+
+fn kind() -> impl Strategy<Value = Kind> {
+    let date = prop_oneof![3 => Just(None), 2 => (0_u32..900_000).prop_map(Some)];
+    prop_oneof![
+        1 => prop::collection::vec(0_u8..4, 0..3).prop_map(Kind::Form),
+        8 => (0_u8..4, 0_u8..5, any::<bool>(), date, blob()).prop_map(
+            |(key, id, pre_active, date, blob)| Kind::Create { key, id, pre_active, date, blob }),
+        6 => (0_u8..4, prop::bool::weighted(0.1), prop_oneof![6 => Just(1_u8), 1 => 0_u8..3],
+            blob()).prop_map(
+            |(key, wrong_id, offset, blob)| Kind::Rotate { key, wrong_id, offset, blob }),
+        10 => (0_u8..4, prop_oneof![Just(None), (0_u8..4).prop_map(Some)], transition()).prop_map(
+            |(key, version, transition)| Kind::Transition { key, version, transition }),
+        12 => (prop::bool::weighted(0.7), 0_u8..4, 0_u8..3, role()).prop_map(
+            |(give, to, scope, role)| Kind::Access { give, to, scope, role }),
+        2 => (0_u8..3, 1_u8..4, 1_u8..4, prop::bool::weighted(0.1)).prop_map(
+            |(set, count, threshold, confirmed)| {
+                Kind::InitCustody { set, count, threshold, confirmed }
+            }),
+        4 => (0_u8..6, 0_u8..3, prop_oneof![6 => Just(9_u16), 1 => Just(512), 1 => Just(513)])
+            .prop_map(|(event, set, reason)| Kind::Event { event, set, reason }),
+        12 => (prop_oneof![8 => Just(5_u8), 1 => 4_u8..7], any::<u8>(),
+            prop::collection::vec(use_step(), 0..5)).prop_map(
+            |(incarnation, sequence, records)| Kind::Uses { incarnation, sequence, records }),
+        3 => any::<u8>().prop_map(Kind::Repeat),
+        3 => Just(Kind::Tick),
+    ]
+}
+
+pub(crate) fn step() -> impl Strategy<Value = Step> {
+    let memory = i64::try_from(limits::REQUEST_MEMORY_MS).expect("minutes");
+    let time = prop_oneof![
+        12 => 0_i64..2_000,
+        1 => Just(memory - 1),
+        1 => Just(memory),
+        1 => -5_000_i64..0,
+        1 => Just(300_000_i64),
+    ];
+    let actor = prop_oneof![6 => Just(0_u8), 6 => 1_u8..4, 1 => Just(9_u8)];
+    let source = prop_oneof![20 => Just(9_u16), 1 => Just(512), 1 => Just(513)];
+    let kept = prop::bool::weighted(0.2);
+    (1_u8..3, time, actor, 0_u8..60, source, kept, kind()).prop_map(
+        |(node, time, actor, request, source, remember_state, kind)| Step {
+            node,
+            time,
+            actor,
+            request,
+            source,
+            remember_state,
+            kind,
+        },
+    )
+}

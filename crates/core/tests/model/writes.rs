@@ -1,0 +1,291 @@
+//! Writes, by the rules.
+
+use crate::reference::{Answered, Model, ModelKey, key_class, step};
+use conclave_core::limits::{REQUEST_MEMORY_MS, TEXT_BYTES_MAX, WRAPPED_BYTES_MAX};
+use conclave_core::{
+    Actor, Change, Custody, CustodyEvent, Grant, KeyId, KeyName, KeySpec, KeyState, Role, Scope,
+    Transition, VersionNumber, Wrapped, Write,
+};
+use std::collections::BTreeSet;
+
+fn bounded(wrapped: &Wrapped) -> bool {
+    !wrapped.blob.is_empty()
+        && wrapped.blob.len() <= WRAPPED_BYTES_MAX
+        && wrapped.tag.len() <= WRAPPED_BYTES_MAX
+}
+
+impl Model {
+    pub(crate) fn write(&mut self, index: u64, write: &Write) -> String {
+        let principal = match &write.actor {
+            Actor::Principal(name) => Some(name.to_string()),
+            Actor::Node => None,
+        };
+        if !self.formed && principal.is_some() {
+            return "CLUSTER_NOT_FORMED".to_owned();
+        }
+        let reason_bytes = if let Change::Custody(
+            CustodyEvent::ShareRefused { reason, .. } | CustodyEvent::Sealed { reason },
+        ) = &write.change
+        {
+            reason.len()
+        } else {
+            0
+        };
+        if write.source.len().max(reason_bytes) > TEXT_BYTES_MAX {
+            return "MALFORMED".to_owned();
+        }
+        let Some(principal) = principal else {
+            return self.write_new(index, None, &write.change);
+        };
+        let (request, asked) = (write.request.0, asked(&write.change));
+        let fresh = |it: &&Answered| self.time < it.time + REQUEST_MEMORY_MS;
+        let same = |it: &&Answered| it.principal == principal && it.request == request;
+        if let Some(earlier) = self.answered.iter().rev().filter(fresh).find(same) {
+            let equal = earlier.asked == asked;
+            return if equal {
+                earlier.answer.clone()
+            } else {
+                "REQUEST_ID_REUSED".to_owned()
+            };
+        }
+        let answer = self.write_new(index, Some(&principal), &write.change);
+        if answer != "CONFLICT" {
+            let (time, answer) = (self.time, answer.clone());
+            self.answered.push(Answered {
+                principal,
+                request,
+                time,
+                asked,
+                answer,
+            });
+        }
+        answer
+    }
+
+    fn write_new(&mut self, index: u64, principal: Option<&str>, change: &Change) -> String {
+        let allowed = match principal {
+            None => matches!(change, Change::Custody(_)),
+            Some(principal) => self.may(principal, change),
+        };
+        let answer = if allowed {
+            self.carry_out(index, change)
+                .unwrap_or_else(ToOwned::to_owned)
+        } else {
+            "PERMISSION_DENIED".to_owned()
+        };
+        self.audit += u64::from(answer != "CONFLICT");
+        answer
+    }
+
+    fn may(&self, principal: &str, change: &Change) -> bool {
+        use Role::{Admin, Operator};
+        let ring = |name: &KeyName| name.as_str().split('/').next().map(String::from);
+        let (roles, keyring): (&[Role], _) = match change {
+            Change::CreateKey { spec, .. } => (&[Admin], ring(&spec.name)),
+            Change::RotateKey { name, .. } | Change::Transition { name, .. } => {
+                (&[Admin, Operator], ring(name))
+            }
+            Change::Grant(grant) | Change::Revoke(grant) => match &grant.scope {
+                Scope::All => (&[Admin], None),
+                Scope::Keyring(name) => (&[Admin], Some(name.to_string())),
+            },
+            Change::InitCustody(_) | Change::Custody(CustodyEvent::Resumed) => (&[Admin], None),
+            Change::Custody(_) => {
+                let custodians = self.custody.iter().flat_map(|custody| &custody.custodians);
+                if custodians
+                    .into_iter()
+                    .any(|it| it.name.as_str() == principal)
+                {
+                    return true;
+                }
+                (&[Admin, Operator], None)
+            }
+        };
+        self.holds(principal, roles, keyring.as_deref())
+    }
+
+    fn carry_out(&mut self, index: u64, change: &Change) -> Result<String, &'static str> {
+        match change {
+            Change::CreateKey { spec, id, wrapped } => {
+                self.create(index, spec, *id, wrapped)?;
+                Ok(self.answer(&spec.name))
+            }
+            Change::RotateKey {
+                name,
+                id,
+                version,
+                wrapped,
+            } => {
+                self.rotate(index, name, *id, *version, wrapped)?;
+                Ok(self.answer(name))
+            }
+            Change::Transition {
+                name,
+                version,
+                transition,
+            } => {
+                self.transition(index, name, *version, *transition)?;
+                Ok(self.answer(name))
+            }
+            Change::Grant(grant) => {
+                if self.grants.insert(grant.clone()) {
+                    self.access_revision = index;
+                }
+                Ok("done".to_owned())
+            }
+            Change::Revoke(grant) => self.revoke(index, grant),
+            Change::InitCustody(custody) => self.init_custody(custody),
+            Change::Custody(event) => {
+                let custody = self.custody.as_mut().ok_or("CUSTODY_NOT_INITIALIZED")?;
+                if let CustodyEvent::ShareAccepted { set, .. } | CustodyEvent::Unsealed { set } =
+                    event
+                    && *set != custody.set
+                {
+                    return Err("SHARE_SET_REPLACED");
+                }
+                custody.confirmed |= matches!(event, CustodyEvent::Unsealed { .. });
+                Ok("done".to_owned())
+            }
+        }
+    }
+
+    fn create(
+        &mut self,
+        index: u64,
+        spec: &KeySpec,
+        id: KeyId,
+        wrapped: &Wrapped,
+    ) -> Result<(), &'static str> {
+        if !bounded(wrapped) || (spec.activate_at.is_some() && !spec.pre_active) {
+            return Err("MALFORMED");
+        }
+        if self.keys.contains_key(spec.name.as_str()) {
+            return Err("KEY_EXISTS");
+        }
+        if self.keys.values().any(|key| key.id == id.0) {
+            return Err("CONFLICT");
+        }
+        let state = if spec.pre_active {
+            KeyState::PreActive
+        } else {
+            KeyState::Active
+        };
+        let key = ModelKey {
+            id: id.0,
+            state,
+            versions: vec![KeyState::Active],
+            activate_at: spec.activate_at.map(|at| at.0),
+            revision: index,
+        };
+        self.keys.insert(spec.name.to_string(), key);
+        Ok(())
+    }
+
+    fn rotate(
+        &mut self,
+        index: u64,
+        name: &KeyName,
+        id: KeyId,
+        version: VersionNumber,
+        wrapped: &Wrapped,
+    ) -> Result<(), &'static str> {
+        if !bounded(wrapped) {
+            return Err("MALFORMED");
+        }
+        let key = self.keys.get_mut(name.as_str()).ok_or("KEY_NOT_FOUND")?;
+        if key.state != KeyState::Active {
+            return Err("KEY_STATE");
+        }
+        if key.id != id.0 || key.versions.len() + 1 != version.0 as usize {
+            return Err("CONFLICT");
+        }
+        key.versions.push(KeyState::Active);
+        key.revision = index;
+        Ok(())
+    }
+
+    fn transition(
+        &mut self,
+        index: u64,
+        name: &KeyName,
+        version: Option<VersionNumber>,
+        transition: Transition,
+    ) -> Result<(), &'static str> {
+        let key = self.keys.get_mut(name.as_str()).ok_or("KEY_NOT_FOUND")?;
+        let state = match version {
+            None => &mut key.state,
+            Some(number) => (number.0 as usize)
+                .checked_sub(1)
+                .and_then(|n| key.versions.get_mut(n))
+                .ok_or("VERSION_NOT_FOUND")?,
+        };
+        *state = step(*state, transition).ok_or("KEY_STATE")?;
+        if version.is_none() {
+            key.activate_at = None;
+        }
+        key.revision = index;
+        Ok(())
+    }
+
+    fn revoke(&mut self, index: u64, grant: &Grant) -> Result<String, &'static str> {
+        let top = |it: &&Grant| it.scope == Scope::All && it.role == Role::Admin;
+        let mut others = self.grants.iter().filter(top).filter(|it| *it != grant);
+        if top(&grant) && others.next().is_none() {
+            return Err("LAST_ADMIN");
+        }
+        if self.grants.remove(grant) {
+            self.access_revision = index;
+        }
+        Ok("done".to_owned())
+    }
+
+    fn init_custody(&mut self, custody: &Custody) -> Result<String, &'static str> {
+        let names: BTreeSet<&str> = custody.custodians.iter().map(|c| c.name.as_str()).collect();
+        let count = custody.custodians.len();
+        let well = !custody.confirmed
+            && (2..=255).contains(&count)
+            && (2..=count).contains(&usize::from(custody.threshold))
+            && names.len() == count
+            && custody
+                .custodians
+                .iter()
+                .all(|c| (1..=4096).contains(&c.recipient.len()));
+        if !well {
+            return Err("MALFORMED");
+        }
+        let settled = |old: &Custody| old.confirmed || !self.keys.is_empty();
+        if self.custody.as_ref().is_some_and(settled) {
+            return Err("CUSTODY_SETTLED");
+        }
+        self.custody = Some(custody.clone());
+        Ok("done".to_owned())
+    }
+
+    fn answer(&self, name: &KeyName) -> String {
+        let key = &self.keys[name.as_str()];
+        let primary = u32::try_from(key.versions.len()).expect("few versions");
+        key_class(key.state, primary, &key.versions)
+    }
+}
+
+/// What a client asked for, without what a node put in.
+fn asked(change: &Change) -> String {
+    match change {
+        Change::CreateKey { spec, .. } => format!("create {spec:?}"),
+        Change::RotateKey { name, .. } => format!("rotate {name}"),
+        Change::InitCustody(it) => {
+            let who: Vec<_> = it
+                .custodians
+                .iter()
+                .map(|c| (&c.name, &c.recipient))
+                .collect();
+            format!(
+                "init {} {} {} {who:?}",
+                it.threshold, it.generation, it.confirmed
+            )
+        }
+        Change::Transition { .. } | Change::Grant(_) | Change::Revoke(_) | Change::Custody(_) => {
+            format!("{change:?}")
+        }
+    }
+}
