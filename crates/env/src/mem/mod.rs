@@ -1,0 +1,13 @@
+//! Stand-ins for the outside, for simulation and tests: the same seed gives the same run, to the byte. Nothing
+//! here starts a thread, reads the system's clock or draws the system's randomness by itself.
+
+mod clock;
+mod disk;
+mod entropy;
+mod hsm;
+mod store;
+
+pub use clock::MemClock;
+pub use entropy::MemEntropy;
+pub use hsm::MemHsm;
+pub use store::MemStorage;

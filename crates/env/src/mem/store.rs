@@ -1,0 +1,438 @@
+//! A disk in memory that forgets, when the power fails, what was not synced.
+
+use super::disk::{Disk, Image};
+use super::entropy::MemEntropy;
+use crate::Entropy;
+use crate::checkpoint::{Progress, is_checkpoint_name, objection};
+use crate::store::{Batch, Checkpoint, Database, Done, Receiver, Row, Storage, Store, StoreError};
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The disk of a simulated machine. Clones are the same disk: keep one outside the node, so that it outlives it.
+#[derive(Clone)]
+pub struct MemStorage {
+    machine: Arc<Machine>,
+}
+
+struct Machine {
+    sync_delay: Option<Duration>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Counts power failures; handles of an earlier life answer errors.
+    life: u64,
+    failing: Option<StoreError>,
+    disks: BTreeMap<&'static str, Disk>,
+}
+
+impl Default for MemStorage {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl MemStorage {
+    /// An empty disk, on which a sync takes no time.
+    pub fn new() -> Self {
+        Self::build(None)
+    }
+
+    /// An empty disk, on which a sync takes so long; what is written meanwhile waits for the next one. Syncs are
+    /// then done by a task, which the runtime of the caller of [`Store::sync`] drives.
+    pub fn with_sync_delay(delay: Duration) -> Self {
+        Self::build(Some(delay))
+    }
+
+    fn build(sync_delay: Option<Duration>) -> Self {
+        Self {
+            machine: Arc::new(Machine {
+                sync_delay,
+                state: Mutex::default(),
+            }),
+        }
+    }
+
+    /// The power fails. Of each database's batches that were not synced a prefix survives, drawn by `seed`: none,
+    /// some or all; one that was torn is dropped whole. Handles opened before answer errors from now on.
+    pub fn crash(&self, seed: u64) {
+        let draw = MemEntropy::new(seed);
+        let mut state = self.machine.state.lock();
+        state.life += 1;
+        for disk in state.disks.values_mut() {
+            let mut bytes = [0; 8];
+            draw.fill(&mut bytes);
+            let kept = u64::from_be_bytes(bytes) % (disk.unsynced() + 1);
+            disk.crash(kept);
+        }
+    }
+
+    /// From now on every write and sync fails with this error, until it is taken back. A handle that met the
+    /// error goes on failing, as a real database does, until it is opened again.
+    pub fn fail_writes(&self, error: Option<StoreError>) {
+        self.machine.state.lock().failing = error;
+    }
+}
+
+impl Storage for MemStorage {
+    fn open(&self, database: Database) -> Result<Arc<dyn Store>, StoreError> {
+        let mut state = self.machine.state.lock();
+        if let Some(error) = &state.failing {
+            return Err(error.clone());
+        }
+        let life = state.life;
+        let disk = state.disks.entry(database.name).or_default();
+        if disk.is_open {
+            return Err(StoreError::InUse {
+                path: path_of(database),
+            });
+        }
+        disk.is_open = true;
+        disk.make_tables(database);
+        let handle = Handle {
+            machine: Arc::clone(&self.machine),
+            life,
+            database,
+        };
+        Ok(Arc::new(MemStore {
+            handle,
+            syncs: Arc::default(),
+        }))
+    }
+
+    fn probe(&self) -> Result<(), StoreError> {
+        self.machine
+            .state
+            .lock()
+            .failing
+            .clone()
+            .map_or(Ok(()), Err)
+    }
+
+    fn location(&self) -> String {
+        "memory".to_owned()
+    }
+}
+
+fn path_of(database: Database) -> String {
+    format!("memory/{}", database.name)
+}
+
+/// One database in one life of the machine.
+#[derive(Clone)]
+struct Handle {
+    machine: Arc<Machine>,
+    life: u64,
+    database: Database,
+}
+
+impl Handle {
+    fn disk<T>(
+        &self,
+        with: impl FnOnce(&mut Disk) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let mut state = self.machine.state.lock();
+        if state.life != self.life {
+            return Err(StoreError::Io {
+                path: path_of(self.database),
+                detail: "the power failed: open the database again".to_owned(),
+            });
+        }
+        let disk = state
+            .disks
+            .get_mut(self.database.name)
+            .expect("opened, and never removed");
+        with(disk)
+    }
+
+    fn corrupt(&self, detail: String) -> StoreError {
+        StoreError::Corrupt {
+            path: path_of(self.database),
+            detail,
+        }
+    }
+}
+
+/// Callers of `sync` that wait, and whether a task works for them.
+#[derive(Default)]
+struct Syncs {
+    waiting: Vec<Done>,
+    is_running: bool,
+    /// The error that ended this handle's life as a writer.
+    failed: Option<StoreError>,
+}
+
+struct MemStore {
+    handle: Handle,
+    syncs: Arc<Mutex<Syncs>>,
+}
+
+impl Drop for MemStore {
+    fn drop(&mut self) {
+        // A handle of an earlier life closes nothing.
+        let _ = self.handle.disk(|disk| {
+            disk.is_open = false;
+            Ok(())
+        });
+    }
+}
+
+impl MemStore {
+    /// Changes something, unless the disk takes no writes (any more).
+    fn change<T>(
+        &self,
+        with: impl FnOnce(&mut Disk) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        fail_if_broken(&self.handle, &self.syncs)?;
+        self.handle.disk(with)
+    }
+}
+
+fn fail_if_broken(handle: &Handle, syncs: &Mutex<Syncs>) -> Result<(), StoreError> {
+    let failing = handle.machine.state.lock().failing.clone();
+    let mut syncs = syncs.lock();
+    if syncs.failed.is_none() {
+        syncs.failed = failing;
+    }
+    syncs.failed.clone().map_or(Ok(()), Err)
+}
+
+/// Makes the batches up to `number` durable.
+fn flush(handle: &Handle, syncs: &Mutex<Syncs>, number: u64) -> Result<(), StoreError> {
+    fail_if_broken(handle, syncs)?;
+    handle.disk(|disk| {
+        disk.sync_through(number);
+        Ok(())
+    })
+}
+
+/// Works for those that wait in `sync`, one group after the other, until none waits.
+async fn sync_groups(handle: Handle, syncs: Arc<Mutex<Syncs>>, delay: Duration) {
+    loop {
+        let group = {
+            let mut syncs = syncs.lock();
+            let group = std::mem::take(&mut syncs.waiting);
+            syncs.is_running = !group.is_empty();
+            group
+        };
+        if group.is_empty() {
+            return;
+        }
+        let written = handle.disk(|disk| Ok(disk.written));
+        tokio::time::sleep(delay).await;
+        let result = written.and_then(|number| flush(&handle, &syncs, number));
+        for done in group {
+            done(result.clone());
+        }
+    }
+}
+
+impl Store for MemStore {
+    fn read(&self, table: &'static str, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.handle
+            .disk(|disk| Ok(disk.visible.table(table).get(key).cloned()))
+    }
+
+    fn scan(
+        &self,
+        table: &'static str,
+        from: Bound<&[u8]>,
+        to: Bound<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<Row>, StoreError> {
+        self.handle.disk(|disk| {
+            let rows = disk.visible.table(table);
+            if is_empty_range(from, to) {
+                return Ok(Vec::new());
+            }
+            let range = rows.range::<[u8], _>((from, to));
+            Ok(range
+                .take(limit)
+                .map(|(key, value)| (key.clone(), value.clone()))
+                .collect())
+        })
+    }
+
+    fn last(&self, table: &'static str) -> Result<Option<Row>, StoreError> {
+        self.handle.disk(|disk| {
+            let last = disk.visible.table(table).last_key_value();
+            Ok(last.map(|(key, value)| (key.clone(), value.clone())))
+        })
+    }
+
+    fn write(&self, batch: Batch) -> Result<(), StoreError> {
+        self.change(|disk| {
+            disk.write(batch);
+            Ok(())
+        })
+    }
+
+    fn sync(&self, done: Done) {
+        let Some(delay) = self.handle.machine.sync_delay else {
+            let written = self.handle.disk(|disk| Ok(disk.written));
+            return done(written.and_then(|number| flush(&self.handle, &self.syncs, number)));
+        };
+        let starts = {
+            let mut syncs = self.syncs.lock();
+            syncs.waiting.push(done);
+            !std::mem::replace(&mut syncs.is_running, true)
+        };
+        if starts {
+            // Not joined: it ends by itself when nobody waits, and dies with the runtime as a disk does with
+            // its machine.
+            tokio::spawn(sync_groups(
+                self.handle.clone(),
+                Arc::clone(&self.syncs),
+                delay,
+            ));
+        }
+    }
+
+    fn checkpoint(&self, name: &str, meta: &[u8]) -> Result<Checkpoint, StoreError> {
+        assert!(
+            is_checkpoint_name(name),
+            "a checkpoint's name is chosen by our own code"
+        );
+        self.change(|disk| Ok(disk.checkpoint(name, meta)))
+    }
+
+    fn checkpoints(&self) -> Result<Vec<Checkpoint>, StoreError> {
+        self.handle.disk(|disk| {
+            Ok(disk
+                .images
+                .values()
+                .map(|image| image.checkpoint.clone())
+                .collect())
+        })
+    }
+
+    fn remove_checkpoint(&self, name: &str) -> Result<(), StoreError> {
+        self.change(|disk| {
+            disk.images.remove(name);
+            Ok(())
+        })
+    }
+
+    fn read_checkpoint(
+        &self,
+        name: &str,
+        file: &str,
+        offset: u64,
+        len: usize,
+    ) -> Result<Vec<u8>, StoreError> {
+        self.handle.disk(|disk| {
+            let data = disk
+                .images
+                .get(name)
+                .and_then(|image| image.contents.get(file));
+            let data = data.ok_or_else(|| StoreError::NoCheckpoint {
+                name: name.to_owned(),
+            })?;
+            let start = usize::try_from(offset)
+                .unwrap_or(usize::MAX)
+                .min(data.len());
+            let end = start.saturating_add(len).min(data.len());
+            Ok(data[start..end].to_vec())
+        })
+    }
+
+    fn receive(&self, checkpoint: Checkpoint) -> Result<Box<dyn Receiver>, StoreError> {
+        if let Some(objection) = objection(&checkpoint) {
+            return Err(self.handle.corrupt(objection));
+        }
+        self.change(|_| Ok(()))?;
+        let files = checkpoint
+            .files
+            .iter()
+            .map(|file| (file.name.clone(), (Progress::new(file.clone()), Vec::new())));
+        Ok(Box::new(MemReceiver {
+            files: files.collect(),
+            checkpoint,
+            handle: self.handle.clone(),
+            syncs: Arc::clone(&self.syncs),
+        }))
+    }
+
+    fn install(&self, name: &str) -> Result<(), StoreError> {
+        let database = self.handle.database;
+        let installed = self.change(|disk| {
+            let image = disk.images.get(name).cloned();
+            let image = image.ok_or_else(|| StoreError::NoCheckpoint {
+                name: name.to_owned(),
+            })?;
+            Ok(disk.install(&image, database))
+        })?;
+        if installed {
+            Ok(())
+        } else {
+            Err(self
+                .handle
+                .corrupt(format!("checkpoint {name} holds something else than rows")))
+        }
+    }
+}
+
+/// `BTreeMap::range` panics on such bounds, where a scan finds nothing.
+fn is_empty_range(from: Bound<&[u8]>, to: Bound<&[u8]>) -> bool {
+    match (from, to) {
+        (Bound::Unbounded, _) | (_, Bound::Unbounded) => false,
+        (Bound::Included(from), Bound::Included(to)) => from > to,
+        (
+            Bound::Included(from) | Bound::Excluded(from),
+            Bound::Included(to) | Bound::Excluded(to),
+        ) => from >= to,
+    }
+}
+
+/// A checkpoint that arrives.
+struct MemReceiver {
+    checkpoint: Checkpoint,
+    files: BTreeMap<String, (Progress, Vec<u8>)>,
+    handle: Handle,
+    syncs: Arc<Mutex<Syncs>>,
+}
+
+impl Receiver for MemReceiver {
+    fn write(&mut self, file: &str, offset: u64, data: &[u8]) -> Result<(), StoreError> {
+        fail_if_broken(&self.handle, &self.syncs)?;
+        let Some((progress, contents)) = self.files.get_mut(file) else {
+            return Err(self
+                .handle
+                .corrupt("a file that is not of this checkpoint".to_owned()));
+        };
+        progress
+            .take(offset, data)
+            .map_err(|detail| self.handle.corrupt(detail))?;
+        contents.extend_from_slice(data);
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>) -> Result<(), StoreError> {
+        let Self {
+            checkpoint,
+            files,
+            handle,
+            syncs,
+        } = *self;
+        fail_if_broken(&handle, &syncs)?;
+        let mut contents = BTreeMap::new();
+        for (name, (progress, data)) in files {
+            progress.finish().map_err(|detail| handle.corrupt(detail))?;
+            contents.insert(name, data);
+        }
+        handle.disk(|disk| {
+            disk.images.insert(
+                checkpoint.name.clone(),
+                Image {
+                    checkpoint,
+                    contents,
+                },
+            );
+            Ok(())
+        })
+    }
+}

@@ -1,0 +1,240 @@
+//! The directory of checkpoints. What bears a valid name in it is complete and durable.
+
+use super::error::{corrupt, io_error};
+use super::files;
+use crate::checkpoint::{is_checkpoint_name, is_file_name, sha256};
+use crate::store::{Checkpoint, CheckpointFile, StoreError};
+use std::fs;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The first byte of a manifest; the SHA-256 of the rest follows, then the checkpoint by postcard.
+const FORMAT: u8 = 1;
+const MANIFEST: &str = "MANIFEST";
+const UNFINISHED: &str = ".new-";
+const REPLACED: &str = ".old-";
+
+pub(super) struct Checkpoints {
+    dir: PathBuf,
+    unfinished: AtomicU64,
+}
+
+/// The files of a checkpoint's directory.
+pub(super) fn files_dir(checkpoint_dir: &Path) -> PathBuf {
+    checkpoint_dir.join("db")
+}
+
+impl Checkpoints {
+    /// Removes what crashes left behind.
+    pub(super) fn open(dir: PathBuf) -> Result<Self, StoreError> {
+        let clean = || -> io::Result<()> {
+            fs::create_dir_all(&dir)?;
+            for (name, path) in files::names(&dir)? {
+                if name.starts_with(UNFINISHED) {
+                    files::remove_dir_if_there(&path)?;
+                } else if let Some(original) = name.strip_prefix(REPLACED) {
+                    let original = dir.join(original);
+                    if original.exists() {
+                        files::remove_dir_if_there(&path)?;
+                    } else {
+                        fs::rename(&path, &original)?;
+                    }
+                }
+            }
+            files::sync_dir(&dir)
+        };
+        clean().map_err(|error| io_error(&dir, &error))?;
+        Ok(Self {
+            dir,
+            unfinished: AtomicU64::new(0),
+        })
+    }
+
+    fn failed(&self, error: &io::Error) -> StoreError {
+        io_error(&self.dir, error)
+    }
+
+    /// A checkpoint's directory if there is one of that name.
+    pub(super) fn find(&self, name: &str) -> Result<PathBuf, StoreError> {
+        let path = self.dir.join(name);
+        if is_checkpoint_name(name) && path.is_dir() {
+            Ok(path)
+        } else {
+            Err(StoreError::NoCheckpoint {
+                name: name.to_owned(),
+            })
+        }
+    }
+
+    /// Makes an empty directory to build a checkpoint in.
+    pub(super) fn begin(&self) -> Result<PathBuf, StoreError> {
+        let number = self.unfinished.fetch_add(1, Ordering::Relaxed);
+        let path = self.dir.join(format!("{UNFINISHED}{number}"));
+        let made = files::remove_dir_if_there(&path).and_then(|()| fs::create_dir(&path));
+        made.map_err(|error| self.failed(&error))?;
+        Ok(path)
+    }
+
+    /// Makes durable what was built, and lets it be seen under its name.
+    pub(super) fn publish(&self, built: &Path, checkpoint: &Checkpoint) -> Result<(), StoreError> {
+        let publish = || -> io::Result<()> {
+            files::sync_files(&files_dir(built))?;
+            files::write_synced(&built.join(MANIFEST), &encode(checkpoint))?;
+            files::sync_dir(built)?;
+            let target = self.dir.join(&checkpoint.name);
+            let replaced = self.dir.join(format!("{REPLACED}{}", checkpoint.name));
+            if target.exists() {
+                files::remove_dir_if_there(&replaced)?;
+                fs::rename(&target, &replaced)?;
+            }
+            fs::rename(built, &target)?;
+            files::sync_dir(&self.dir)?;
+            files::remove_dir_if_there(&replaced)
+        };
+        publish().map_err(|error| self.failed(&error))
+    }
+
+    /// Describes files by size and digest.
+    pub(super) fn describe(
+        &self,
+        built: &Path,
+        name: &str,
+        meta: &[u8],
+    ) -> Result<Checkpoint, StoreError> {
+        let describe = || -> io::Result<Vec<CheckpointFile>> {
+            let mut described = Vec::new();
+            for (name, path) in files::names(&files_dir(built))? {
+                let (size, sha256) = files::digest(&path)?;
+                described.push(CheckpointFile { name, size, sha256 });
+            }
+            Ok(described)
+        };
+        let files = describe().map_err(|error| self.failed(&error))?;
+        Ok(Checkpoint {
+            name: name.to_owned(),
+            meta: meta.to_vec(),
+            files,
+        })
+    }
+
+    pub(super) fn list(&self) -> Result<Vec<Checkpoint>, StoreError> {
+        let names = files::names(&self.dir).map_err(|error| self.failed(&error))?;
+        let names = names
+            .into_iter()
+            .filter(|(name, _)| is_checkpoint_name(name));
+        names.map(|(_, path)| read_manifest(&path)).collect()
+    }
+
+    pub(super) fn remove(&self, name: &str) -> Result<(), StoreError> {
+        let Ok(path) = self.find(name) else {
+            return Ok(());
+        };
+        // Out of sight first, so that a crash leaves no half of one.
+        let unfinished = self.begin()?.join("removed");
+        let remove = || -> io::Result<()> {
+            fs::rename(&path, &unfinished)?;
+            files::sync_dir(&self.dir)?;
+            files::remove_dir_if_there(unfinished.parent().expect("made just now"))
+        };
+        remove().map_err(|error| self.failed(&error))
+    }
+
+    pub(super) fn read(
+        &self,
+        name: &str,
+        file: &str,
+        offset: u64,
+        len: usize,
+    ) -> Result<Vec<u8>, StoreError> {
+        let path = files_dir(&self.find(name)?).join(file);
+        if !is_file_name(file) || !path.is_file() {
+            return Err(StoreError::NoCheckpoint {
+                name: format!("{name}/{file}"),
+            });
+        }
+        let read = || -> io::Result<Vec<u8>> {
+            let file = fs::File::open(&path)?;
+            let left = file.metadata()?.len().saturating_sub(offset);
+            let mut data = vec![0; usize::try_from(left).unwrap_or(usize::MAX).min(len)];
+            file.read_exact_at(&mut data, offset)?;
+            Ok(data)
+        };
+        read().map_err(|error| io_error(&path, &error))
+    }
+
+    /// Compares every file of a checkpoint with its manifest.
+    pub(super) fn verify(&self, name: &str) -> Result<PathBuf, StoreError> {
+        let path = self.find(name)?;
+        let manifest = read_manifest(&path)?;
+        let found = self.describe(&path, name, &manifest.meta)?;
+        let key = |file: &CheckpointFile| (file.name.clone(), file.size, file.sha256);
+        let mut expected: Vec<_> = manifest.files.iter().map(key).collect();
+        expected.sort();
+        if found.files.iter().map(key).eq(expected) {
+            Ok(files_dir(&path))
+        } else {
+            Err(corrupt(&path, "its files are not those of its manifest"))
+        }
+    }
+}
+
+fn encode(checkpoint: &Checkpoint) -> Vec<u8> {
+    let body = postcard::to_stdvec(checkpoint).expect("a checkpoint is plain data");
+    let mut manifest = vec![FORMAT];
+    manifest.extend_from_slice(&sha256(&body));
+    manifest.extend_from_slice(&body);
+    manifest
+}
+
+fn decode(manifest: &[u8]) -> Option<Checkpoint> {
+    let (&format, rest) = manifest.split_first()?;
+    let (digest, body) = rest.split_first_chunk::<32>()?;
+    if format != FORMAT || sha256(body) != *digest {
+        return None;
+    }
+    postcard::from_bytes(body).ok()
+}
+
+fn read_manifest(checkpoint_dir: &Path) -> Result<Checkpoint, StoreError> {
+    let path = checkpoint_dir.join(MANIFEST);
+    let data = files::read_if_there(&path).map_err(|error| io_error(&path, &error))?;
+    data.and_then(|data| decode(&data))
+        .ok_or_else(|| corrupt(&path, "it is unreadable"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_manifests_format_stays() {
+        let file = CheckpointFile {
+            name: "000012.sst".to_owned(),
+            size: 300,
+            sha256: [1; 32],
+        };
+        let checkpoint = Checkpoint {
+            name: "snap-1".to_owned(),
+            meta: vec![7],
+            files: vec![file],
+        };
+        let manifest = encode(&checkpoint);
+        assert_eq!(decode(&manifest), Some(checkpoint));
+        let golden = format!(
+            "06 {} 01 07 01 0a {} ac02 {}",
+            hex::encode("snap-1"),
+            hex::encode("000012.sst"),
+            "01".repeat(32)
+        );
+        assert_eq!(manifest[0], FORMAT);
+        assert_eq!(hex::encode(&manifest[33..]), golden.replace(' ', ""));
+        for at in 0..manifest.len() {
+            let mut damaged = manifest.clone();
+            damaged[at] ^= 1;
+            assert_eq!(decode(&damaged), None, "byte {at}");
+            assert_eq!(decode(&manifest[..at]), None, "{at} bytes");
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! The stand-ins keep the contracts, and lose what a power failure loses.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use conclave_env::contract::{checkpoint_contract, hsm_contract, store_contract, sync};
+use conclave_env::mem::{MemHsm, MemStorage};
+use conclave_env::{Batch, Database, Hsm, HsmError, Storage, Store, StoreError};
+use proptest::prelude::*;
+use std::ops::Bound;
+use std::sync::Arc;
+use std::time::Duration;
+
+const DATABASE: Database = Database {
+    name: "log",
+    tables: &["rows"],
+};
+
+#[tokio::test]
+async fn the_store_keeps_the_contract() {
+    store_contract(&|| Arc::new(MemStorage::new())).await;
+    checkpoint_contract(&|| Arc::new(MemStorage::new())).await;
+}
+
+#[tokio::test]
+async fn the_slow_store_keeps_the_contract() {
+    let make = || Arc::new(MemStorage::with_sync_delay(Duration::from_millis(1))) as _;
+    store_contract(&make).await;
+    checkpoint_contract(&make).await;
+}
+
+#[tokio::test]
+async fn the_module_keeps_the_contract() {
+    hsm_contract(Arc::new(MemHsm::seeded(1)), Arc::new(MemHsm::seeded(2))).await;
+}
+
+#[tokio::test]
+async fn keys_do_not_outlive_the_session() {
+    let hsm = MemHsm::seeded(1);
+    let root = hsm.import_root("root", &[1; 32]).await.unwrap();
+    hsm.lose();
+    assert_eq!(hsm.check(root).await, Err(HsmError::KeyGone));
+    assert_eq!(hsm.ping().await, Ok(()));
+    let root = hsm.import_root("root", &[1; 32]).await.unwrap();
+    hsm.set_connected(false);
+    assert!(matches!(hsm.ping().await, Err(HsmError::Lost { .. })));
+    assert!(matches!(hsm.check(root).await, Err(HsmError::Lost { .. })));
+    hsm.set_connected(true);
+    assert_eq!(hsm.check(root).await, Err(HsmError::KeyGone));
+}
+
+fn numbered(number: u32) -> Batch {
+    let mut batch = Batch::new();
+    // Two rows a batch, so that a torn one would show.
+    batch.put("rows", [&b"a"[..], &number.to_be_bytes()].concat(), *b"");
+    batch.put("rows", [&b"b"[..], &number.to_be_bytes()].concat(), *b"");
+    batch
+}
+
+/// The batches that are there, which must be whole and without a hole.
+fn surviving(store: &dyn Store) -> u32 {
+    let rows = store
+        .scan("rows", Bound::Unbounded, Bound::Unbounded, usize::MAX)
+        .unwrap();
+    let keys: Vec<Vec<u8>> = rows.into_iter().map(|(key, _)| key).collect();
+    let count = u32::try_from(keys.len() / 2).unwrap();
+    let expected: Vec<Vec<u8>> = [b"a", b"b"]
+        .iter()
+        .flat_map(|side| (0..count).map(|number| [&side[..], &number.to_be_bytes()].concat()))
+        .collect();
+    assert_eq!(keys, expected);
+    count
+}
+
+proptest! {
+    #[test]
+    fn a_crash_leaves_a_prefix_that_holds_all_that_was_synced(
+        synced in 0_u32..8,
+        unsynced in 0_u32..8,
+        seed: u64,
+    ) {
+        let storage = MemStorage::new();
+        let store = storage.open(DATABASE).unwrap();
+        for number in 0..synced {
+            store.write(numbered(number)).unwrap();
+        }
+        store.sync(Box::new(|result| result.unwrap()));
+        for number in synced..synced + unsynced {
+            store.write(numbered(number)).unwrap();
+        }
+        storage.crash(seed);
+        prop_assert!(store.read("rows", b"a").is_err(), "the old handle is dead");
+        prop_assert!(store.write(numbered(0)).is_err());
+        let again = storage.open(DATABASE).unwrap();
+        drop(store);
+        let count = surviving(&*again);
+        prop_assert!((synced..=synced + unsynced).contains(&count));
+        // What survived is durable: it survives the next failure, too.
+        storage.crash(seed ^ 1);
+        prop_assert_eq!(surviving(&*storage.open(DATABASE).unwrap()), count);
+    }
+}
+
+#[test]
+fn a_crash_keeps_none_some_or_all() {
+    let mut seen = std::collections::BTreeSet::new();
+    for seed in 0..100 {
+        let storage = MemStorage::new();
+        let store = storage.open(DATABASE).unwrap();
+        for number in 0..3 {
+            store.write(numbered(number)).unwrap();
+        }
+        storage.crash(seed);
+        seen.insert(surviving(&*storage.open(DATABASE).unwrap()));
+    }
+    assert_eq!(seen.into_iter().collect::<Vec<_>>(), [0, 1, 2, 3]);
+}
+
+#[tokio::test]
+async fn a_slow_sync_covers_what_was_written_before_it_began() {
+    let delay = Duration::from_millis(5);
+    let storage = MemStorage::with_sync_delay(delay);
+    let store = storage.open(DATABASE).unwrap();
+    store.write(numbered(0)).unwrap();
+    let began = tokio::time::Instant::now();
+    sync(&*store).await.unwrap();
+    assert!(began.elapsed() >= delay);
+    store.write(numbered(1)).unwrap();
+    let (done, wait) = tokio::sync::oneshot::channel();
+    store.sync(Box::new(move |result| done.send(result).unwrap()));
+    storage.crash(3);
+    let lost = wait.await.unwrap();
+    assert!(
+        matches!(lost, Err(StoreError::Io { .. })),
+        "not acknowledged: {lost:?}"
+    );
+    assert!(surviving(&*storage.open(DATABASE).unwrap()) >= 1);
+}
+
+#[tokio::test]
+async fn a_full_disk_ends_the_handle_and_recovers_by_reopening() {
+    let storage = MemStorage::new();
+    let store = storage.open(DATABASE).unwrap();
+    store.write(numbered(0)).unwrap();
+    let full = StoreError::NoSpace {
+        path: "memory/log".to_owned(),
+    };
+    storage.fail_writes(Some(full.clone()));
+    assert_eq!(storage.probe(), Err(full.clone()));
+    assert_eq!(store.write(numbered(1)), Err(full.clone()));
+    assert_eq!(sync(&*store).await, Err(full.clone()));
+    assert_eq!(
+        surviving(&*store),
+        1,
+        "nothing of the failed batch is visible"
+    );
+    storage.fail_writes(None);
+    assert_eq!(storage.probe(), Ok(()));
+    assert_eq!(store.write(numbered(1)), Err(full), "final for this handle");
+    drop(store);
+    let store = storage.open(DATABASE).unwrap();
+    store.write(numbered(1)).unwrap();
+    assert_eq!(surviving(&*store), 2);
+}

@@ -1,0 +1,217 @@
+//! PKCS#11 keeps the contract, on SoftHSM2.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+#![cfg(feature = "pkcs11")]
+
+use conclave_env::contract::hsm_contract;
+use conclave_env::mem::MemHsm;
+use conclave_env::os::{Import, Pin, Pkcs11Config, Pkcs11Hsm, Residency};
+use conclave_env::{Hsm, HsmError, HsmKeyKind};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+
+const MODULES: [&str; 3] = [
+    "/usr/lib/softhsm/libsofthsm2.so",
+    "/usr/lib/x86_64-linux-gnu/softhsm/libsofthsm2.so",
+    "/usr/lib64/pkcs11/libsofthsm2.so",
+];
+
+/// The module finds its tokens by an environment variable, and is loaded once a process; so each test runs itself
+/// again in a process that has the variable.
+fn in_own_process(test: &str, labels: &[&str]) -> Option<PathBuf> {
+    let module = MODULES.iter().map(PathBuf::from).find(|path| path.exists());
+    let module = module.expect("SoftHSM2 is installed (apt install softhsm2)");
+    if std::env::var_os("CONCLAVE_TEST_TOKENS").is_some() {
+        return Some(module);
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let (config, tokens) = (dir.path().join("softhsm2.conf"), dir.path().join("tokens"));
+    std::fs::create_dir(&tokens).unwrap();
+    let text = format!(
+        "directories.tokendir = {}\nlog.level = ERROR\n",
+        tokens.display()
+    );
+    std::fs::write(&config, text).unwrap();
+    for label in labels {
+        let made = Command::new("softhsm2-util")
+            .args([
+                "--init-token",
+                "--free",
+                "--label",
+                label,
+                "--pin",
+                "1234",
+                "--so-pin",
+                "5678",
+            ])
+            .env("SOFTHSM2_CONF", &config)
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "{made:?}");
+    }
+    let run = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--nocapture"])
+        .env("SOFTHSM2_CONF", &config)
+        .env("CONCLAVE_TEST_TOKENS", &tokens)
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&run.stdout).into_owned();
+    assert!(
+        run.status.success(),
+        "{text}{}",
+        String::from_utf8_lossy(&run.stderr)
+    );
+    assert!(text.contains("1 passed"), "{text}");
+    None
+}
+
+fn config(module: &Path, token: &str) -> Pkcs11Config {
+    Pkcs11Config {
+        module: module.to_owned(),
+        token: token.to_owned(),
+        pin: Pin::new("1234".to_owned()),
+        residency: Residency::Session,
+        import: Import::CreateObject,
+        threads: 2,
+        queue_max: 1024,
+    }
+}
+
+fn open_error(config: Pkcs11Config) -> HsmError {
+    Pkcs11Hsm::open(config).err().expect("it must not open")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_tokens_keep_the_contract() {
+    let Some(module) = in_own_process("two_tokens_keep_the_contract", &["one", "two"]) else {
+        return;
+    };
+    let one = Pkcs11Hsm::open(config(&module, "one")).unwrap();
+    let mut by_rsa = config(&module, "two");
+    by_rsa.residency = Residency::Token;
+    by_rsa.import = Import::UnwrapRsa;
+    let two = Pkcs11Hsm::open(by_rsa).unwrap();
+    assert!(one.description().contains("one"));
+    let (one, two): (Arc<dyn Hsm>, Arc<dyn Hsm>) = (Arc::new(one), Arc::new(two));
+    hsm_contract(Arc::clone(&one), Arc::clone(&two)).await;
+    hsm_contract(two, one).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn blobs_are_interchangeable_with_the_in_process_module() {
+    let test = "blobs_are_interchangeable_with_the_in_process_module";
+    let Some(module) = in_own_process(test, &["one"]) else {
+        return;
+    };
+    let one = Pkcs11Hsm::open(config(&module, "one")).unwrap();
+    hsm_contract(Arc::new(one), Arc::new(MemHsm::seeded(1))).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_wrong_is_said() {
+    let Some(module) = in_own_process("what_is_wrong_is_said", &["one"]) else {
+        return;
+    };
+    let error = open_error(config(Path::new("/nowhere.so"), "one"));
+    assert!(matches!(error, HsmError::ModuleMissing { .. }), "{error}");
+    let error = open_error(config(&module, "two"));
+    assert_eq!(
+        error,
+        HsmError::TokenMissing {
+            label: "two".to_owned()
+        }
+    );
+    let mut wrong = config(&module, "one");
+    wrong.pin = Pin::new("4321-canary".to_owned());
+    let error = open_error(wrong);
+    assert_eq!(
+        error,
+        HsmError::WrongPin {
+            label: "one".to_owned()
+        }
+    );
+    assert!(!error.to_string().contains("4321-canary"));
+    Pkcs11Hsm::open(config(&module, "one"))
+        .unwrap()
+        .ping()
+        .await
+        .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_root_key_on_the_token_survives_a_restart_and_no_clearing() {
+    let test = "a_root_key_on_the_token_survives_a_restart_and_no_clearing";
+    let Some(module) = in_own_process(test, &["one"]) else {
+        return;
+    };
+    let resident = || {
+        let mut config = config(&module, "one");
+        config.residency = Residency::Token;
+        Pkcs11Hsm::open(config).unwrap()
+    };
+    let hsm = resident();
+    assert_eq!(hsm.find_root("root").await, Ok(None));
+    hsm.import_root("root", &[1; 32]).await.unwrap();
+    let root = hsm.import_root("root", &[2; 32]).await.unwrap();
+    let wrapped = hsm.generate_wrapped(root, HsmKeyKind::Mac).await.unwrap();
+    drop(hsm);
+    let hsm = resident();
+    assert_eq!(
+        hsm.check(root).await,
+        Err(HsmError::KeyGone),
+        "handles are of one life"
+    );
+    let root = hsm
+        .find_root("root")
+        .await
+        .unwrap()
+        .expect("it is on the token");
+    assert_eq!(hsm.find_root("another").await, Ok(None));
+    hsm.unwrap(root, &wrapped, HsmKeyKind::Mac).await.unwrap();
+    hsm.clear().await.unwrap();
+    assert_eq!(hsm.find_root("root").await, Ok(None));
+    drop(hsm);
+    assert_eq!(resident().find_root("root").await, Ok(None));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_pulled_out_is_noticed() {
+    let Some(module) = in_own_process("a_token_pulled_out_is_noticed", &["one"]) else {
+        return;
+    };
+    let hsm = Pkcs11Hsm::open(config(&module, "one")).unwrap();
+    let root = hsm.import_root("root", &[1; 32]).await.unwrap();
+    hsm.check(root).await.unwrap();
+    let tokens = PathBuf::from(std::env::var_os("CONCLAVE_TEST_TOKENS").unwrap());
+    let away = tokens.with_extension("away");
+    std::fs::rename(&tokens, &away).unwrap();
+    let outcome = (
+        hsm.ping().await,
+        hsm.check(root).await,
+        hsm.wrap_secret(root, &[7; 32]).await,
+    );
+    eprintln!("{outcome:?}");
+    std::fs::rename(&away, &tokens).unwrap();
+    hsm.ping().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_queue_answers_busy() {
+    let Some(module) = in_own_process("a_full_queue_answers_busy", &["one"]) else {
+        return;
+    };
+    let mut narrow = config(&module, "one");
+    (narrow.threads, narrow.queue_max) = (1, 1);
+    let hsm = Pkcs11Hsm::open(narrow).unwrap();
+    let root = hsm.import_root("root", &[1; 32]).await.unwrap();
+    let calls = (0..200).map(|_| hsm.generate_wrapped(root, HsmKeyKind::Kek));
+    let answers = futures::future::join_all(calls).await;
+    assert!(answers.iter().any(Result::is_ok));
+    assert!(answers.contains(&Err(HsmError::Busy)));
+    assert!(
+        answers
+            .iter()
+            .all(|answer| answer.is_ok() || *answer == Err(HsmError::Busy))
+    );
+}

@@ -1,0 +1,203 @@
+//! RocksDB keeps the contracts, and notices what a broken disk took.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+#![cfg(feature = "rocksdb")]
+
+use conclave_env::contract::{checkpoint_contract, store_contract, sync};
+use conclave_env::os::RocksStorage;
+use conclave_env::{Batch, Database, Storage, StoreError};
+use std::cell::Cell;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+const DATABASE: Database = Database {
+    name: "log",
+    tables: &["rows"],
+};
+
+fn fresh(dir: &Path) -> impl Fn() -> Arc<dyn Storage> {
+    let (dir, count) = (dir.to_owned(), Cell::new(0));
+    move || {
+        count.set(count.get() + 1);
+        Arc::new(RocksStorage::new(dir.join(count.get().to_string())))
+    }
+}
+
+#[tokio::test]
+async fn the_store_keeps_the_contract() {
+    let dir = tempfile::tempdir().unwrap();
+    store_contract(&fresh(dir.path())).await;
+}
+
+#[tokio::test]
+async fn checkpoints_keep_the_contract() {
+    let dir = tempfile::tempdir().unwrap();
+    checkpoint_contract(&fresh(dir.path())).await;
+}
+
+fn batch(number: u8) -> Batch {
+    let mut batch = Batch::new();
+    batch.put("rows", [number], vec![number; 1_000]);
+    batch
+}
+
+/// A database with ten synced rows, closed.
+async fn written(data_dir: &Path) -> PathBuf {
+    let store = RocksStorage::new(data_dir).open(DATABASE).unwrap();
+    for number in 0..10 {
+        store.write(batch(number)).unwrap();
+        sync(&*store).await.unwrap();
+    }
+    data_dir.join("log")
+}
+
+fn wal(dir: &Path) -> PathBuf {
+    let files = fs::read_dir(dir.join("db-1"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    files
+        .filter(|path| path.extension().is_some_and(|extension| extension == "log"))
+        .max()
+        .unwrap()
+}
+
+fn open_error(data_dir: &Path) -> StoreError {
+    RocksStorage::new(data_dir)
+        .open(DATABASE)
+        .err()
+        .expect("it must not open")
+}
+
+#[tokio::test]
+async fn a_lost_tail_of_what_was_synced_is_found() {
+    let dir = tempfile::tempdir().unwrap();
+    let wal = wal(&written(dir.path()).await);
+    let file = fs::OpenOptions::new().write(true).open(&wal).unwrap();
+    file.set_len(file.metadata().unwrap().len() - 500).unwrap();
+    assert!(matches!(open_error(dir.path()), StoreError::Corrupt { .. }));
+}
+
+#[tokio::test]
+async fn a_torn_tail_of_what_was_not_synced_is_dropped() {
+    let dir = tempfile::tempdir().unwrap();
+    let database = written(dir.path()).await;
+    let before = fs::metadata(wal(&database)).unwrap().len();
+    let store = RocksStorage::new(dir.path()).open(DATABASE).unwrap();
+    store.write(batch(10)).unwrap();
+    store.write(batch(11)).unwrap();
+    drop(store);
+    let wal = wal(&database);
+    let after = fs::metadata(&wal).unwrap().len();
+    assert!(before > 0 && after > 0);
+    fs::OpenOptions::new()
+        .write(true)
+        .open(&wal)
+        .unwrap()
+        .set_len(after - 500)
+        .unwrap();
+    let store = RocksStorage::new(dir.path()).open(DATABASE).unwrap();
+    assert!(store.read("rows", &[9]).unwrap().is_some());
+    assert!(store.read("rows", &[10]).unwrap().is_some());
+    assert!(
+        store.read("rows", &[11]).unwrap().is_none(),
+        "dropped whole"
+    );
+}
+
+#[tokio::test]
+async fn damage_in_the_middle_of_the_log_is_found() {
+    let dir = tempfile::tempdir().unwrap();
+    let wal = wal(&written(dir.path()).await);
+    let mut data = fs::read(&wal).unwrap();
+    let middle = data.len() / 2;
+    data[middle] ^= 1;
+    fs::write(&wal, data).unwrap();
+    assert!(matches!(open_error(dir.path()), StoreError::Corrupt { .. }));
+}
+
+#[tokio::test]
+async fn missing_parts_are_found() {
+    for part in ["watermark", "db-1"] {
+        let dir = tempfile::tempdir().unwrap();
+        let path = written(dir.path()).await.join(part);
+        fs::rename(&path, dir.path().join("elsewhere")).unwrap();
+        let error = open_error(dir.path());
+        assert!(
+            matches!(error, StoreError::Corrupt { .. }),
+            "{part}: {error}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_a_crash_left_behind_is_removed() {
+    let dir = tempfile::tempdir().unwrap();
+    let database = written(dir.path()).await;
+    let store = RocksStorage::new(dir.path()).open(DATABASE).unwrap();
+    store.checkpoint("kept", b"").unwrap();
+    drop(store);
+    let checkpoints = database.join("checkpoints");
+    fs::create_dir(database.join("db-2")).unwrap();
+    fs::create_dir(checkpoints.join(".new-7")).unwrap();
+    fs::rename(checkpoints.join("kept"), checkpoints.join(".old-kept")).unwrap();
+    let store = RocksStorage::new(dir.path()).open(DATABASE).unwrap();
+    assert!(!database.join("db-2").exists());
+    assert!(!checkpoints.join(".new-7").exists());
+    assert_eq!(
+        store.checkpoints().unwrap().len(),
+        1,
+        "the replaced one came back"
+    );
+    store.install("kept").unwrap();
+    assert!(!database.join("db-1").exists());
+    assert_eq!(
+        store.read("rows", &[9]).unwrap().map(|value| value.len()),
+        Some(1_000)
+    );
+}
+
+#[tokio::test]
+async fn a_damaged_checkpoint_is_not_installed() {
+    let dir = tempfile::tempdir().unwrap();
+    let database = written(dir.path()).await;
+    let store = RocksStorage::new(dir.path()).open(DATABASE).unwrap();
+    let taken = store.checkpoint("snap", b"").unwrap();
+    let table = taken
+        .files
+        .iter()
+        .find(|file| file.name.ends_with(".sst"))
+        .unwrap();
+    let path = database.join("checkpoints/snap/db").join(&table.name);
+    let mut data = fs::read(&path).unwrap();
+    data[10] ^= 1;
+    fs::remove_file(&path).unwrap();
+    fs::write(&path, data).unwrap();
+    assert!(matches!(
+        store.install("snap"),
+        Err(StoreError::Corrupt { .. })
+    ));
+    assert!(
+        store.read("rows", &[9]).unwrap().is_some(),
+        "the old contents are there"
+    );
+}
+
+#[tokio::test]
+async fn writes_and_syncs_from_many_tasks_are_all_durable() {
+    let dir = tempfile::tempdir().unwrap();
+    let storage = RocksStorage::new(dir.path());
+    let store = storage.open(DATABASE).unwrap();
+    let mut tasks = tokio::task::JoinSet::new();
+    for number in 0..200 {
+        let store = Arc::clone(&store);
+        tasks.spawn(async move {
+            store.write(batch(number)).unwrap();
+            sync(&*store).await.unwrap();
+        });
+    }
+    tasks.join_all().await;
+    drop(store);
+    let store = storage.open(DATABASE).unwrap();
+    assert!((0..200).all(|number| store.read("rows", &[number]).unwrap().is_some()));
+}
