@@ -1,0 +1,198 @@
+//! [`StateMachine`]: applies committed entries to the state and its rows.
+//!
+//! Several entries go into one batch, together with the applied log id and the membership, so that a crash leaves
+//! rows and place of one instant. Nothing is synced: the log replays what a crash took.
+
+use super::rows::{self, Place};
+use super::snapshot::{Held, SnapshotBuilder, SnapshotData};
+use crate::error::RaftError;
+use crate::limits::APPLY_ENTRIES_MAX;
+use crate::slot::StoreSlot;
+use crate::types::{Answer, LogId, Opaque, Payload, SnapshotMeta, StoredMembership, Types};
+use conclave_core::{AuditSequence, Command, LogIndex, Outcome, State, Table};
+use conclave_env::StoreError;
+use futures::{Stream, StreamExt};
+use openraft::OptionalSend;
+use openraft::storage::{EntryResponder, RaftStateMachine, Snapshot};
+use openraft::type_config::alias::SnapshotOf;
+use parking_lot::{Mutex, RwLock};
+use std::io;
+use std::ops::Bound;
+use std::sync::Arc;
+use tokio::sync::watch;
+
+/// The replicated state of this node. Clones are the same one.
+#[derive(Clone)]
+pub(crate) struct StateMachine(pub(super) Arc<Machine>);
+
+/// What the clones share. Locks are taken in the order of the fields.
+pub(super) struct Machine {
+    pub(super) slot: Arc<StoreSlot>,
+    pub(super) state: RwLock<State>,
+    pub(super) place: Mutex<Place>,
+    /// The newest snapshot that other nodes may be given.
+    pub(super) held: Mutex<Option<Held>>,
+    pub(super) applied: watch::Sender<LogIndex>,
+}
+
+fn index_of(log_id: Option<&LogId>) -> LogIndex {
+    LogIndex(log_id.map_or(0, |id| id.index))
+}
+
+impl StateMachine {
+    /// Reads the state, and forgets snapshots that arrived but were not installed before the node stopped.
+    ///
+    /// # Errors
+    /// As the disk has them; [`RaftError::CorruptState`].
+    pub(crate) fn load(slot: Arc<StoreSlot>) -> Result<Self, RaftError> {
+        let place = rows::load_place(&slot)?;
+        let state = rows::load_state(&slot)?;
+        let held = Held::find(&slot, place.applied.as_ref())?;
+        let applied = watch::Sender::new(index_of(place.applied.as_ref()));
+        let machine = Machine {
+            slot,
+            state: RwLock::new(state),
+            place: Mutex::new(place),
+            held: Mutex::new(held),
+            applied,
+        };
+        Ok(Self(Arc::new(machine)))
+    }
+
+    /// Looks at the state.
+    pub(crate) fn with_state<R>(&self, look: impl FnOnce(&State) -> R) -> R {
+        look(&self.0.state.read())
+    }
+
+    /// Follows the last applied index.
+    pub(crate) fn applied(&self) -> watch::Receiver<LogIndex> {
+        self.0.applied.subscribe()
+    }
+
+    pub(crate) fn slot(&self) -> &Arc<StoreSlot> {
+        &self.0.slot
+    }
+
+    /// Leaves of the audit log from `start` on.
+    ///
+    /// # Errors
+    /// As the disk has them.
+    pub(crate) fn audit_records(
+        &self,
+        start: AuditSequence,
+        limit: usize,
+    ) -> Result<Vec<(AuditSequence, Vec<u8>)>, StoreError> {
+        let slot = &self.0.slot;
+        let from = start.0.to_be_bytes();
+        let rows = slot.with(|store| {
+            store.scan(
+                Table::Audit.name(),
+                Bound::Included(&from),
+                Bound::Unbounded,
+                limit,
+            )
+        })?;
+        let leaf = |(key, value): (Vec<u8>, Vec<u8>)| {
+            let number = <[u8; 8]>::try_from(key.as_slice());
+            let number = number.map_err(|_| slot.corrupt(&"an audit record's row name"))?;
+            Ok((AuditSequence(u64::from_be_bytes(number)), value))
+        };
+        rows.into_iter().map(leaf).collect()
+    }
+
+    /// Applies entries that follow each other, all or (if the disk fails) none of them on the disk.
+    fn apply_group(&self, entries: Vec<EntryResponder<Types>>) -> Result<(), StoreError> {
+        let machine = &*self.0;
+        let mut answers = Vec::with_capacity(entries.len());
+        {
+            // Readers see the state and its rows change together.
+            let mut state = machine.state.write();
+            let mut place = machine.place.lock();
+            let mut next = place.clone();
+            for (entry, responder) in entries {
+                let log_id = entry.log_id;
+                let outcome = match entry.payload {
+                    Payload::Blank => None,
+                    Payload::Membership(membership) => {
+                        next.membership = StoredMembership::new(Some(log_id), membership);
+                        None
+                    }
+                    Payload::Normal(proposal) => {
+                        Some(apply_command(&mut state, log_id, &proposal.0))
+                    }
+                };
+                next.applied = Some(log_id);
+                if let Some(responder) = responder {
+                    let bytes = outcome.map_or_else(Vec::new, |outcome| outcome.encode());
+                    answers.push((responder, Answer(Opaque::from(bytes))));
+                }
+            }
+            let batch = rows::batch(state.take_changes(), &next);
+            machine.slot.with(|store| store.write(batch))?;
+            *place = next;
+            machine
+                .applied
+                .send_replace(index_of(place.applied.as_ref()));
+        }
+        for (responder, answer) in answers {
+            responder.send(answer);
+        }
+        Ok(())
+    }
+}
+
+fn apply_command(state: &mut State, log_id: LogId, bytes: &Opaque) -> Outcome {
+    match Command::decode(&bytes.0) {
+        Ok(command) => state.apply(LogIndex(log_id.index), command),
+        Err(error) => {
+            tracing::error!(index = log_id.index, %error, "a command in the log cannot be decoded");
+            Outcome::Undecodable
+        }
+    }
+}
+
+impl RaftStateMachine<Types> for StateMachine {
+    type SnapshotData = SnapshotData;
+    type SnapshotBuilder = SnapshotBuilder;
+
+    async fn applied_state(&mut self) -> io::Result<(Option<LogId>, StoredMembership)> {
+        let place = self.0.place.lock();
+        Ok((place.applied, place.membership.clone()))
+    }
+
+    async fn apply<S>(&mut self, entries: S) -> io::Result<()>
+    where
+        S: Stream<Item = io::Result<EntryResponder<Types>>> + Unpin + OptionalSend,
+    {
+        let mut groups = entries.ready_chunks(APPLY_ENTRIES_MAX);
+        while let Some(group) = groups.next().await {
+            let group = group.into_iter().collect::<io::Result<_>>()?;
+            self.apply_group(group).map_err(io::Error::other)?;
+        }
+        Ok(())
+    }
+
+    /// The checkpoint is taken here and not when the builder runs: openraft applies nothing in between, so its log id
+    /// is exactly that of its rows.
+    async fn get_snapshot_builder(&mut self) -> SnapshotBuilder {
+        SnapshotBuilder::new(self.0.take_snapshot())
+    }
+
+    async fn install_snapshot(
+        &mut self,
+        meta: &SnapshotMeta,
+        snapshot: SnapshotData,
+    ) -> io::Result<()> {
+        self.0.install(meta, snapshot).map_err(io::Error::other)
+    }
+
+    async fn get_current_snapshot(
+        &mut self,
+    ) -> io::Result<Option<SnapshotOf<Types, SnapshotData>>> {
+        let held = self.0.held.lock();
+        Ok(held.as_ref().map(|held| Snapshot {
+            meta: held.meta.clone(),
+            snapshot: held.data(&self.0.slot),
+        }))
+    }
+}

@@ -1,0 +1,10 @@
+//! The replicated state, over a [`Store`](conclave_env::Store).
+
+mod apply;
+mod rows;
+mod snapshot;
+
+pub(crate) use apply::StateMachine;
+pub(crate) use rows::STATE;
+pub(crate) use snapshot::SnapshotData;
+pub(crate) use snapshot::received_name;
