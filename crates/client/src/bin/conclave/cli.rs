@@ -1,0 +1,216 @@
+//! What can be typed.
+
+use crate::commands::{
+    access, audit, cluster, completions, crypt, custody, datakey, key, random, reencrypt,
+};
+use crate::output::Format;
+use crate::parse::{endpoints, timeout};
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+use std::time::Duration;
+
+const ABOUT: &str = "Keys that no single machine and no single person can lose or reveal";
+
+const EXAMPLES: &str = "\
+A first session:
+  conclave status                                  which nodes there are, and how they are
+  conclave key create payments/card-pan            a key in the keyring 'payments'
+  conclave encrypt payments/card-pan --in a.txt --out a.enc --context order=17
+  conclave decrypt --in a.enc --context order=17   through any node
+  conclave audit list --limit 5                    the record of what you did
+
+Connection: from the options, else from a --profile, else from the environment
+(CONCLAVE_ENDPOINTS with commas between the nodes, CONCLAVE_CA, CONCLAVE_CERT,
+CONCLAVE_CERT_KEY), else from the default profile of ~/.config/conclave/config.toml:
+  default = \"prod\"
+  [profiles.prod]
+  endpoints = [\"kms1.example:7101\", \"kms2.example:7101\"]
+  ca = \"ca.pem\"            # relative to this file
+  cert = \"alice.pem\"
+  cert_key = \"alice.key\"
+
+Exit codes: 0 done, 1 refused or failed, 2 wrong usage. Standard output carries only what
+was asked for.";
+
+/// The command line.
+#[derive(Debug, Parser)]
+#[command(name = "conclave", version, about = ABOUT, after_help = EXAMPLES, max_term_width = 100)]
+#[command(propagate_version = true, disable_help_subcommand = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options of every command.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Connection and output")]
+pub(crate) struct Global {
+    /// A node, HOST:PORT; repeat it for several, the first one that answers is used
+    #[arg(long = "endpoint", global = true, value_name = "HOST:PORT", value_parser = endpoints)]
+    pub(crate) endpoints: Vec<String>,
+    /// The cluster's certificate authority, a PEM file
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) ca: Option<PathBuf>,
+    /// Your certificate, a PEM file
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) cert: Option<PathBuf>,
+    /// Its private key, a PEM file
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) cert_key: Option<PathBuf>,
+    /// A profile of ~/.config/conclave/config.toml
+    #[arg(long, global = true, value_name = "NAME")]
+    pub(crate) profile: Option<String>,
+    /// How to print results and errors
+    #[arg(long, global = true, value_enum, default_value_t)]
+    pub(crate) output: Format,
+    /// How long one call may take, over all nodes: 500ms, 10s, 2m [default: 10s, custody 30s]
+    #[arg(long, global = true, value_name = "TIME", value_parser = timeout)]
+    pub(crate) timeout: Option<Duration>,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Show every node: leader, seal, lag, audit size and root
+    #[command(after_help = crate::commands::status::HELP)]
+    Status,
+    /// The root key and its custodians: the ceremony, unseal, seal
+    #[command(subcommand)]
+    Custody(custody::CustodyCommand),
+    /// Create keys and move them through their life
+    #[command(subcommand)]
+    Key(key::KeyCommand),
+    /// Encrypt a file or a pipe, of any size
+    Encrypt(crypt::EncryptArgs),
+    /// Decrypt what encrypt made
+    Decrypt(crypt::DecryptArgs),
+    /// Draw a key to encrypt data with yourself
+    Datakey(datakey::DatakeyArgs),
+    /// Bring a ciphertext under the newest version, or under another key, inside the cluster
+    Reencrypt(reencrypt::ReencryptArgs),
+    /// Random bytes from a node's HSM
+    Random(random::RandomArgs),
+    /// The audit log: every use of every key
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
+    /// The nodes
+    #[command(subcommand)]
+    Cluster(cluster::ClusterCommand),
+    /// Who may do what
+    #[command(subcommand)]
+    Access(access::AccessCommand),
+    /// Print completions for a shell
+    #[command(after_help = completions::HELP)]
+    Completions(completions::CompletionsArgs),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+    use clap::error::ErrorKind;
+
+    fn parse(line: &str) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(line.split_whitespace())
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_of_the_design_parses() {
+        for line in [
+            "conclave status",
+            "conclave status --endpoint a:1 --endpoint b:2 --output json --timeout 3s",
+            "conclave custody init --custodian a=age1x --custodian b=age1y --threshold 2 --out d",
+            "conclave custody keygen --out id.txt",
+            "conclave custody unseal --share s.age --identity id.txt",
+            "conclave custody status",
+            "conclave custody cancel",
+            "conclave custody seal --node 2",
+            "conclave custody seal --all",
+            "conclave key create a/b --algorithm aes-256-gcm --protection hsm --pre-active",
+            "conclave key create a/b --activate-at 2030-01-01T00:00:00Z",
+            "conclave key list",
+            "conclave key list a/",
+            "conclave key get a/b",
+            "conclave key rotate a/b",
+            "conclave key suspend a/b --version 3",
+            "conclave encrypt a/b --context k=v --in f --out g",
+            "conclave decrypt --key a/b --context k=v --base64",
+            "conclave datakey a/b --plaintext-out f",
+            "conclave reencrypt --in f --out g --to a/c",
+            "conclave random 32",
+            "conclave audit list --start 3 --limit 7",
+            "conclave audit tail",
+            "conclave audit root --all",
+            "conclave cluster members",
+            "conclave access grant bob user payments",
+            "conclave access revoke bob admin *",
+            "conclave access list",
+            "conclave access whoami",
+            "conclave completions bash",
+        ] {
+            assert!(parse(line).is_ok(), "{line}: {}", parse(line).unwrap_err());
+        }
+    }
+
+    #[test]
+    fn wrong_usage_is_found_before_anything_is_done() {
+        for (line, kind) in [
+            (
+                "conclave",
+                ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand,
+            ),
+            ("conclave key create Payments/x", ErrorKind::ValueValidation),
+            ("conclave key create payments", ErrorKind::ValueValidation),
+            ("conclave key create a/../b", ErrorKind::ValueValidation),
+            (
+                "conclave encrypt a/b --context novalue",
+                ErrorKind::ValueValidation,
+            ),
+            ("conclave random 0", ErrorKind::ValueValidation),
+            ("conclave random 1025", ErrorKind::ValueValidation),
+            ("conclave status --timeout soon", ErrorKind::ValueValidation),
+            ("conclave status --output xml", ErrorKind::InvalidValue),
+            (
+                "conclave access grant bob root payments",
+                ErrorKind::InvalidValue,
+            ),
+            (
+                "conclave custody seal --node 1 --all",
+                ErrorKind::ArgumentConflict,
+            ),
+            (
+                "conclave custody init --threshold 2 --out d",
+                ErrorKind::MissingRequiredArgument,
+            ),
+        ] {
+            assert_eq!(parse(line).unwrap_err().kind(), kind, "{line}");
+        }
+    }
+
+    #[test]
+    fn every_command_teaches() {
+        fn check(command: &clap::Command, path: &str) {
+            let path = format!("{path} {}", command.get_name());
+            assert!(
+                command.get_about().is_some(),
+                "{path} says nothing about itself"
+            );
+            if command.has_subcommands() {
+                command.get_subcommands().for_each(|sub| check(sub, &path));
+            } else {
+                assert!(
+                    command.get_after_help().is_some(),
+                    "{path} shows no example"
+                );
+            }
+        }
+        check(&Cli::command(), "");
+    }
+}

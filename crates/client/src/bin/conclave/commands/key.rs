@@ -1,0 +1,223 @@
+//! `conclave key`.
+
+use super::crypt::context;
+use crate::error::CliError;
+use crate::limits::KEYS_PER_PAGE;
+use crate::parse::{Algorithm, Protection, key_name, moment, pair};
+use crate::session::Session;
+use crate::{show, table};
+use clap::{Args, Subcommand};
+use conclave_client::{Client, ClientError, v1};
+use prost_types::Timestamp;
+use serde_json::{Value, json};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeyCommand {
+    /// Create a key with version 1
+    #[command(after_help = "\
+Examples:
+  conclave key create payments/card-pan
+  conclave key create payments/card-pan --protection hsm --label team=payments
+  conclave key create payments/next-year --activate-at 2030-01-01T00:00:00Z")]
+    Create(CreateArgs),
+    /// List keys, in the order of their names
+    #[command(after_help = "\
+Examples:
+  conclave key list              all that you may see
+  conclave key list payments/    those of one keyring")]
+    List {
+        /// Only names that begin like this
+        #[arg(default_value = "")]
+        prefix: String,
+    },
+    /// Show a key and its versions
+    #[command(after_help = "Example:\n  conclave key get payments/card-pan --output json")]
+    Get {
+        /// The key's name
+        #[arg(value_parser = key_name)]
+        name: String,
+    },
+    /// Make a new primary version; older ones go on decrypting
+    #[command(after_help = "Example:\n  conclave key rotate payments/card-pan")]
+    Rotate {
+        /// The key's name
+        #[arg(value_parser = key_name)]
+        name: String,
+    },
+    /// Put a key or a version into service
+    #[command(after_help = "Example:\n  conclave key activate payments/next-year")]
+    Activate(TransitionArgs),
+    /// Encrypt no more with a key or a version, for now; it still decrypts
+    #[command(after_help = "Example:\n  conclave key suspend payments/card-pan")]
+    Suspend(TransitionArgs),
+    /// Put a suspended key or version back into service
+    #[command(after_help = "Example:\n  conclave key resume payments/card-pan")]
+    Resume(TransitionArgs),
+    /// Use a key or a version no more, neither to encrypt nor to decrypt
+    #[command(after_help = "Example:\n  conclave key deactivate payments/card-pan --version 1")]
+    Deactivate(TransitionArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CreateArgs {
+    /// Keyring and name, such as payments/card-pan
+    #[arg(value_parser = key_name)]
+    name: String,
+    /// What the key is for
+    #[arg(long, value_enum, default_value = "aes-256-gcm")]
+    algorithm: Algorithm,
+    /// Where key material may be in clear
+    #[arg(long, value_enum, default_value = "software")]
+    protection: Protection,
+    /// A label; repeat it for several
+    #[arg(long = "label", value_name = "NAME=VALUE", value_parser = pair)]
+    labels: Vec<(String, String)>,
+    /// Leave it out of service until it is activated
+    #[arg(long)]
+    pre_active: bool,
+    /// Leave it out of service until this moment, RFC 3339
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    activate_at: Option<Timestamp>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TransitionArgs {
+    /// The key's name
+    #[arg(value_parser = key_name)]
+    name: String,
+    /// Only this version [default: the key as a whole]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    version: Option<u32>,
+}
+
+pub(crate) async fn run(command: KeyCommand, session: &Session) -> Result<(), CliError> {
+    let client = session.client()?;
+    let key = match command {
+        KeyCommand::List { prefix } => return list(&client, &prefix, session).await,
+        KeyCommand::Create(args) => client.create_key(creation(args)?).await,
+        KeyCommand::Get { name } => {
+            client
+                .get_key(v1::GetKeyRequest {
+                    name,
+                    ..v1::GetKeyRequest::default()
+                })
+                .await
+        }
+        KeyCommand::Rotate { name } => {
+            client
+                .rotate_key(v1::RotateKeyRequest {
+                    name,
+                    request_id: Vec::new(),
+                })
+                .await
+        }
+        KeyCommand::Activate(args) => client.activate_key(args.into()).await,
+        KeyCommand::Suspend(args) => client.suspend_key(args.into()).await,
+        KeyCommand::Resume(args) => client.resume_key(args.into()).await,
+        KeyCommand::Deactivate(args) => client.deactivate_key(args.into()).await,
+    }?;
+    session
+        .output
+        .print(|| show::key_text(&key), || show::key_json(&key))
+}
+
+impl From<TransitionArgs> for v1::TransitionRequest {
+    fn from(args: TransitionArgs) -> Self {
+        let TransitionArgs { name, version } = args;
+        Self {
+            request_id: Vec::new(),
+            name,
+            version: version.unwrap_or(0),
+        }
+    }
+}
+
+fn creation(args: CreateArgs) -> Result<v1::CreateKeyRequest, CliError> {
+    let algorithm = match args.algorithm {
+        Algorithm::Aes256Gcm => v1::Algorithm::Aes256Gcm,
+    };
+    let protection = match args.protection {
+        Protection::Hsm => v1::Protection::Hsm,
+        Protection::Software => v1::Protection::Software,
+    };
+    Ok(v1::CreateKeyRequest {
+        request_id: Vec::new(),
+        name: args.name,
+        algorithm: algorithm.into(),
+        protection: protection.into(),
+        labels: context(args.labels)?,
+        pre_active: args.pre_active || args.activate_at.is_some(),
+        activate_at: args.activate_at,
+    })
+}
+
+async fn list(client: &Client, prefix: &str, session: &Session) -> Result<(), CliError> {
+    let keys = all(client, prefix).await?;
+    let json = || Value::from(keys.iter().map(show::key_json).collect::<Vec<_>>());
+    session
+        .output
+        .print(|| list_text(&keys), || json!({ "keys": json() }))
+}
+
+async fn all(client: &Client, prefix: &str) -> Result<Vec<v1::Key>, ClientError> {
+    let mut keys = Vec::new();
+    let mut page_token = String::new();
+    loop {
+        let request = v1::ListKeysRequest {
+            prefix: prefix.to_owned(),
+            page_size: KEYS_PER_PAGE,
+            page_token,
+            ..v1::ListKeysRequest::default()
+        };
+        let page = client.list_keys(request).await?;
+        keys.extend(page.keys);
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            return Ok(keys);
+        }
+    }
+}
+
+fn list_text(keys: &[v1::Key]) -> String {
+    let row = |key: &v1::Key| {
+        vec![
+            key.name.clone(),
+            show::key_state(key.state),
+            show::protection(key.protection),
+            show::algorithm(key.algorithm),
+            key.primary_version.to_string(),
+            show::time(key.created_at.as_ref()),
+        ]
+    };
+    let headings = [
+        "NAME",
+        "STATE",
+        "PROTECTION",
+        "ALGORITHM",
+        "PRIMARY",
+        "CREATED",
+    ];
+    table::render(&headings, &keys.iter().map(row).collect::<Vec<_>>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_a_table() {
+        let key = v1::Key {
+            name: "a/b".into(),
+            state: 2,
+            protection: 1,
+            algorithm: 1,
+            primary_version: 3,
+            ..v1::Key::default()
+        };
+        assert_eq!(
+            list_text(&[key]),
+            "NAME  STATE   PROTECTION  ALGORITHM    PRIMARY  CREATED\n\
+             a/b   ACTIVE  SOFTWARE    AES_256_GCM  3        -"
+        );
+    }
+}

@@ -1,0 +1,154 @@
+//! Arguments with a grammar of their own.
+
+use clap::ValueEnum;
+use conclave_core::{CustodianName, KeyName, KeyringName, PrincipalName};
+use std::time::Duration;
+
+/// `KEY=VALUE`, both sides as they are; the first `=` parts them.
+pub(crate) fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        Some(_) | None => Err("write NAME=VALUE, as in order=17".to_owned()),
+    }
+}
+
+/// `NAME=RECIPIENT` of a custodian.
+pub(crate) fn custodian(text: &str) -> Result<(CustodianName, String), String> {
+    let (name, recipient) = pair(text).map_err(|_| "write NAME=RECIPIENT, as in alice=age1…")?;
+    let name = CustodianName::new(&name).map_err(|error| error.to_string())?;
+    Ok((name, recipient))
+}
+
+/// A key's name.
+pub(crate) fn key_name(text: &str) -> Result<String, String> {
+    KeyName::new(text)
+        .map(String::from)
+        .map_err(|error| error.to_string())
+}
+
+/// A principal's name.
+pub(crate) fn principal(text: &str) -> Result<String, String> {
+    PrincipalName::new(text)
+        .map(String::from)
+        .map_err(|error| error.to_string())
+}
+
+/// A keyring's name, or `*` for all.
+pub(crate) fn keyring(text: &str) -> Result<String, String> {
+    if text == "*" {
+        return Ok(text.to_owned());
+    }
+    KeyringName::new(text)
+        .map(String::from)
+        .map_err(|error| format!("{error}; or write '*' for all keyrings"))
+}
+
+/// `HOST:PORT`; whether it is one is seen when the client is made.
+pub(crate) fn endpoints(text: &str) -> Result<String, String> {
+    if text.contains(',') {
+        return Err("give --endpoint once for each node".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+/// `500ms`, `10s`, `2m`; a bare number is seconds.
+pub(crate) fn timeout(text: &str) -> Result<Duration, String> {
+    let wrong = || "write a time above 0 such as 500ms, 10s or 2m".to_owned();
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    let milliseconds = match unit {
+        "ms" => Some(number),
+        "s" | "" => number.checked_mul(1_000),
+        "m" => number.checked_mul(60_000),
+        _ => None,
+    };
+    match milliseconds {
+        Some(time @ 1..=3_600_000) => Ok(Duration::from_millis(time)),
+        Some(_) | None => Err(wrong()),
+    }
+}
+
+/// A moment as RFC 3339 writes it.
+pub(crate) fn moment(text: &str) -> Result<prost_types::Timestamp, String> {
+    text.parse()
+        .map_err(|_| "write a moment as in 2030-01-31T09:00:00Z".to_owned())
+}
+
+/// Where key material may be in clear.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Protection {
+    /// Only inside HSMs
+    Hsm,
+    /// In the memory of an unsealed node too: faster
+    Software,
+}
+
+/// What a key is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Algorithm {
+    /// Encrypt and decrypt
+    #[value(name = "aes-256-gcm")]
+    Aes256Gcm,
+}
+
+/// What a principal may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Role {
+    /// Creates and changes keys, grants roles; on '*' also the ceremony and seal
+    Admin,
+    /// Moves keys through their states; on '*' also seal and unseal
+    Operator,
+    /// Uses keys
+    User,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pairs_part_at_the_first_equals_sign() {
+        assert_eq!(pair("a=b=c"), Ok(("a".to_owned(), "b=c".to_owned())));
+        assert_eq!(pair("a="), Ok(("a".to_owned(), String::new())));
+        assert!(pair("=b").is_err());
+        assert!(pair("ab").is_err());
+    }
+
+    #[test]
+    fn times_have_units_and_bounds() {
+        assert_eq!(timeout("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(timeout("10s"), Ok(Duration::from_secs(10)));
+        assert_eq!(timeout("7"), Ok(Duration::from_secs(7)));
+        assert_eq!(timeout("2m"), Ok(Duration::from_secs(120)));
+        for bad in [
+            "",
+            "s",
+            "0",
+            "0s",
+            "-1s",
+            "1h",
+            "61m",
+            "99999999999999999999s",
+            "1.5s",
+            "1é",
+        ] {
+            assert!(timeout(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn moments_are_rfc_3339() {
+        let at = moment("2030-01-31T10:30:00+01:30").unwrap();
+        assert_eq!(at.to_string(), "2030-01-31T09:00:00Z");
+        for bad in ["", "tomorrow", "2030-13-01T00:00:00Z"] {
+            assert!(moment(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_star_is_a_keyring_only_alone() {
+        assert!(keyring("*").is_ok() && keyring("payments").is_ok());
+        assert!(keyring("pay*").is_err() && keyring("a/b").is_err());
+    }
+}

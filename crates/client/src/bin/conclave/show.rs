@@ -1,0 +1,273 @@
+//! Messages of the API as people and programs read them.
+
+use conclave_client::{store, v1};
+use prost_types::Timestamp;
+use serde_json::{Value, json};
+
+/// A moment, RFC 3339.
+pub(crate) fn time(at: Option<&Timestamp>) -> String {
+    at.map_or_else(|| "-".to_owned(), Timestamp::to_string)
+}
+
+/// A moment in milliseconds since the Unix epoch, RFC 3339.
+pub(crate) fn time_ms(at: u64) -> String {
+    let seconds = i64::try_from(at / 1_000).unwrap_or(i64::MAX);
+    let nanos = i32::try_from(at % 1_000 * 1_000_000).expect("less than a second");
+    Timestamp { seconds, nanos }.to_string()
+}
+
+/// The name of an enum's value without its prefix, `ACTIVE`.
+fn bare<E: TryFrom<i32>>(value: i32, prefix: &str, name: impl Fn(&E) -> &'static str) -> String {
+    match E::try_from(value) {
+        Ok(known) => name(&known).trim_start_matches(prefix).to_owned(),
+        Err(_) => format!("UNKNOWN({value})"),
+    }
+}
+
+pub(crate) fn key_state(value: i32) -> String {
+    bare(value, "KEY_STATE_", v1::KeyState::as_str_name)
+}
+
+pub(crate) fn protection(value: i32) -> String {
+    bare(value, "PROTECTION_", v1::Protection::as_str_name)
+}
+
+pub(crate) fn algorithm(value: i32) -> String {
+    bare(value, "ALGORITHM_", v1::Algorithm::as_str_name)
+}
+
+pub(crate) fn seal(value: i32) -> String {
+    bare(value, "SEAL_STATE_", v1::SealState::as_str_name).to_lowercase()
+}
+
+pub(crate) fn raft_role(value: i32) -> String {
+    bare(value, "RAFT_ROLE_", v1::RaftRole::as_str_name).to_lowercase()
+}
+
+pub(crate) fn role(value: i32) -> String {
+    bare(value, "ROLE_", v1::Role::as_str_name).to_lowercase()
+}
+
+fn outcome(value: i32) -> String {
+    bare(value, "OUTCOME_", store::v1::Outcome::as_str_name).to_lowercase()
+}
+
+/// A key, a line for each thing to know of it.
+pub(crate) fn key_text(key: &v1::Key) -> String {
+    let mut lines = vec![
+        format!("name:        {}", key.name),
+        format!("id:          {}", hex::encode(&key.key_id)),
+        format!("state:       {}", key_state(key.state)),
+        format!("algorithm:   {}", algorithm(key.algorithm)),
+        format!("protection:  {}", protection(key.protection)),
+        format!("primary:     version {}", key.primary_version),
+        format!("created:     {}", time(key.created_at.as_ref())),
+    ];
+    if key.activate_at.is_some() {
+        lines.push(format!("activates:   {}", time(key.activate_at.as_ref())));
+    }
+    let labels = key
+        .labels
+        .iter()
+        .map(|(name, value)| format!("label:       {name}={value}"));
+    lines.extend(labels);
+    lines.extend(key.versions.iter().map(|version| {
+        let (state, created) = (key_state(version.state), time(version.created_at.as_ref()));
+        format!("version {:<4} {state}, created {created}", version.number)
+    }));
+    lines.join("\n")
+}
+
+/// A key.
+pub(crate) fn key_json(key: &v1::Key) -> Value {
+    let versions = key.versions.iter().map(|version| {
+        json!({
+            "number": version.number,
+            "state": key_state(version.state),
+            "created_at": time(version.created_at.as_ref()),
+        })
+    });
+    json!({
+        "name": key.name,
+        "key_id": hex::encode(&key.key_id),
+        "algorithm": algorithm(key.algorithm),
+        "protection": protection(key.protection),
+        "state": key_state(key.state),
+        "primary_version": key.primary_version,
+        "versions": versions.collect::<Vec<_>>(),
+        "labels": key.labels,
+        "created_at": time(key.created_at.as_ref()),
+        "activate_at": key.activate_at.as_ref().map(Timestamp::to_string),
+        "revision": key.revision,
+    })
+}
+
+/// An audit record in one line: sequence, time, node, who, what, on which key, how it ended.
+pub(crate) fn audit_text(entry: &v1::AuditEntry) -> String {
+    let Some(record) = &entry.record else {
+        return format!("{:>8}  (unreadable record)", entry.sequence);
+    };
+    let mut parts = vec![
+        format!("{:>8}", entry.sequence),
+        time_ms(record.time_ms),
+        format!("node {}", record.node_id),
+        record.principal.clone(),
+        record.operation.clone(),
+    ];
+    if !record.key.is_empty() {
+        parts.push(key_and_version(&record.key, record.version));
+    }
+    if !record.destination_key.is_empty() {
+        let to = key_and_version(&record.destination_key, record.destination_version);
+        parts.push(format!("to {to}"));
+    }
+    parts.push(
+        format!("{} {}", outcome(record.outcome), record.reason)
+            .trim_end()
+            .to_owned(),
+    );
+    if record.count > 1 {
+        parts.push(format!("x {}", record.count));
+    }
+    parts.extend(
+        record
+            .context
+            .iter()
+            .map(|(name, value)| format!("{name}={value}")),
+    );
+    if !record.detail.is_empty() {
+        parts.push(record.detail.clone());
+    }
+    parts.join("  ")
+}
+
+fn key_and_version(key: &str, version: u32) -> String {
+    if version == 0 {
+        key.to_owned()
+    } else {
+        format!("{key} v{version}")
+    }
+}
+
+/// An audit record, with the bytes that are hashed.
+pub(crate) fn audit_json(entry: &v1::AuditEntry) -> Value {
+    let record = entry.record.as_ref().map(|record| {
+        json!({
+            "time": time_ms(record.time_ms),
+            "time_ms": record.time_ms,
+            "node_id": record.node_id,
+            "request_id": hex::encode(&record.request_id),
+            "attempt": record.attempt,
+            "principal": record.principal,
+            "authentication": record.authentication,
+            "source_address": record.source_address,
+            "operation": record.operation,
+            "key": record.key,
+            "key_id": hex::encode(&record.key_id),
+            "version": record.version,
+            "context": record.context,
+            "count": record.count,
+            "outcome": outcome(record.outcome),
+            "reason": record.reason,
+            "key_revision": record.key_revision,
+            "access_revision": record.access_revision,
+            "detail": record.detail,
+            "destination_key": record.destination_key,
+            "destination_version": record.destination_version,
+        })
+    });
+    json!({ "sequence": entry.sequence, "leaf": hex::encode(&entry.leaf), "record": record })
+}
+
+/// A grant.
+pub(crate) fn grant_json(grant: &v1::Grant) -> Value {
+    json!({
+        "principal": grant.principal,
+        "role": role(grant.role),
+        "keyring": grant.keyring,
+    })
+}
+
+/// A hash, enough of it to compare by eye.
+pub(crate) fn short(hash: &[u8]) -> String {
+    hex::encode(&hash[..hash.len().min(6)])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    #[test]
+    fn times_are_rfc_3339() {
+        assert_eq!(time_ms(0), "1970-01-01T00:00:00Z");
+        assert_eq!(time_ms(951_827_696_789), "2000-02-29T12:34:56.789Z");
+        assert_eq!(time(None), "-");
+    }
+
+    #[test]
+    fn enums_lose_their_prefix_and_strangers_are_shown() {
+        assert_eq!(key_state(1), "PRE_ACTIVE");
+        assert_eq!(seal(2), "sealed");
+        assert_eq!(role(77), "unknown(77)");
+    }
+
+    #[test]
+    fn a_record_is_one_line() {
+        let record = store::v1::AuditRecord {
+            node_id: 2,
+            principal: "alice".into(),
+            operation: "Encrypt".into(),
+            key: "payments/card-pan".into(),
+            version: 3,
+            context: BTreeMap::from([("order".into(), "17".into())]),
+            count: 5,
+            outcome: 2,
+            reason: "PERMISSION_DENIED".into(),
+            ..store::v1::AuditRecord::default()
+        };
+        let entry = v1::AuditEntry {
+            sequence: 41,
+            leaf: vec![1],
+            record: Some(record),
+        };
+        assert_eq!(
+            audit_text(&entry),
+            "      41  1970-01-01T00:00:00Z  node 2  alice  Encrypt  payments/card-pan v3  \
+             denied PERMISSION_DENIED  x 5  order=17"
+        );
+        assert_eq!(audit_json(&entry)["record"]["context"]["order"], "17");
+    }
+
+    #[test]
+    fn a_key_is_shown_whole() {
+        let version = v1::KeyVersion {
+            number: 1,
+            state: 2,
+            created_at: None,
+        };
+        let key = v1::Key {
+            name: "a/b".into(),
+            key_id: vec![0xab; 16],
+            algorithm: 1,
+            protection: 2,
+            state: 3,
+            primary_version: 1,
+            versions: vec![version],
+            labels: BTreeMap::from([("team".into(), "blue".into())]),
+            ..v1::Key::default()
+        };
+        assert_eq!(
+            key_text(&key),
+            "name:        a/b\n\
+             id:          abababababababababababababababab\n\
+             state:       SUSPENDED\n\
+             algorithm:   AES_256_GCM\n\
+             protection:  HSM\n\
+             primary:     version 1\n\
+             created:     -\n\
+             label:       team=blue\n\
+             version 1    ACTIVE, created -"
+        );
+    }
+}

@@ -1,0 +1,23 @@
+//! `KeyService`.
+
+use super::unary;
+use crate::v1::key_service_client::KeyServiceClient;
+
+unary! { KeyServiceClient<_>:
+    /// Creates a key with version 1.
+    create_key = create_key(CreateKeyRequest) -> Key;
+    /// One key.
+    get_key = get_key(GetKeyRequest) -> Key;
+    /// One page of the keys whose name starts with a prefix, in the order of their names.
+    list_keys = list_keys(ListKeysRequest) -> ListKeysResponse;
+    /// Makes a new primary version.
+    rotate_key = rotate_key(RotateKeyRequest) -> Key;
+    /// Moves a key or a version from `PRE_ACTIVE` to `ACTIVE`.
+    activate_key = activate_key(TransitionRequest) -> Key;
+    /// Moves a key or a version from `ACTIVE` to `SUSPENDED`.
+    suspend_key = suspend_key(TransitionRequest) -> Key;
+    /// Moves a key or a version from `SUSPENDED` to `ACTIVE`.
+    resume_key = resume_key(TransitionRequest) -> Key;
+    /// Moves a key or a version to `DEACTIVATED`.
+    deactivate_key = deactivate_key(TransitionRequest) -> Key;
+}

@@ -1,0 +1,81 @@
+//! What a call needs of its request: to be repeatable under one id, and to be forgotten.
+
+use crate::v1;
+use zeroize::Zeroize as _;
+
+/// A request.
+pub(crate) trait Message: Clone {
+    /// Gives the request its id, if it takes one and has none.
+    fn identify(&mut self, _draw: impl FnOnce() -> Vec<u8>) {}
+
+    /// Wipes what is secret in it.
+    fn wipe(&mut self) {}
+}
+
+macro_rules! plain {
+    ($($request:ident),+ $(,)?) => { $(impl Message for v1::$request {})+ };
+}
+
+macro_rules! identified {
+    ($($request:ident $(wipes $secret:ident)?),+ $(,)?) => {
+        $(
+            impl Message for v1::$request {
+                fn identify(&mut self, draw: impl FnOnce() -> Vec<u8>) {
+                    if self.request_id.is_empty() {
+                        self.request_id = draw();
+                    }
+                }
+
+                $(
+                    fn wipe(&mut self) {
+                        self.$secret.zeroize();
+                    }
+                )?
+            }
+        )+
+    };
+}
+
+plain!(
+    AuditRootRequest,
+    ClusterStatusRequest,
+    CustodyStatusRequest,
+    GetKeyRequest,
+    ListAuditRequest,
+    ListGrantsRequest,
+    ListKeysRequest,
+    MembersRequest,
+    WhoAmIRequest,
+);
+
+identified!(
+    BatchDecryptRequest,
+    CancelRequest,
+    CreateKeyRequest,
+    DecryptRequest,
+    EncryptRequest wipes plaintext,
+    GenerateDataKeyRequest,
+    GenerateRandomRequest,
+    GrantRequest,
+    InitRequest,
+    ReEncryptRequest,
+    RevokeRequest,
+    RotateKeyRequest,
+    SealRequest,
+    SubmitShareRequest wipes share,
+    TransitionRequest,
+);
+
+impl Message for v1::BatchEncryptRequest {
+    fn identify(&mut self, draw: impl FnOnce() -> Vec<u8>) {
+        if self.request_id.is_empty() {
+            self.request_id = draw();
+        }
+    }
+
+    fn wipe(&mut self) {
+        self.items
+            .iter_mut()
+            .for_each(|item| item.plaintext.zeroize());
+    }
+}

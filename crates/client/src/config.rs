@@ -1,0 +1,91 @@
+//! What a client is given.
+
+use crate::error::ClientError;
+use crate::limits::{ATTEMPT_MAX, DEADLINE_DEFAULT, ENDPOINTS_MAX};
+use conclave_env::{Entropy, Network};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What a client is given.
+#[derive(Clone)]
+pub struct ClientConfig {
+    /// Nodes, `host:port` each. The client begins with the first one.
+    pub endpoints: Vec<String>,
+    /// Opens authenticated connections.
+    pub network: Arc<dyn Network>,
+    /// Draws request ids, salts and the jitter of pauses.
+    pub entropy: Arc<dyn Entropy>,
+    /// How long a call may take, all attempts together.
+    pub deadline: Duration,
+    /// How long one attempt may take while there is another node to try.
+    pub attempt: Duration,
+}
+
+impl ClientConfig {
+    /// With the default deadline.
+    pub fn new(
+        endpoints: Vec<String>,
+        network: Arc<dyn Network>,
+        entropy: Arc<dyn Entropy>,
+    ) -> Self {
+        Self {
+            endpoints,
+            network,
+            entropy,
+            deadline: DEADLINE_DEFAULT,
+            attempt: ATTEMPT_MAX,
+        }
+    }
+
+    /// With another deadline.
+    #[must_use]
+    pub fn with_deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = deadline;
+        self
+    }
+
+    pub(crate) fn check(&self) -> Result<(), ClientError> {
+        if self.endpoints.is_empty() || self.endpoints.len() > ENDPOINTS_MAX {
+            return Err(ClientError::EndpointCount {
+                actual: self.endpoints.len(),
+            });
+        }
+        self.endpoints
+            .iter()
+            .try_for_each(|endpoint| check_endpoint(endpoint))
+    }
+}
+
+/// `host:port`, with an IPv6 address in brackets.
+pub(crate) fn check_endpoint(endpoint: &str) -> Result<(), ClientError> {
+    let wrong = || ClientError::Endpoint {
+        endpoint: endpoint.to_owned(),
+    };
+    let authority: http::uri::Authority = endpoint.parse().map_err(|_| wrong())?;
+    let plain = authority.as_str() == endpoint && !endpoint.contains('@');
+    let whole = plain && !authority.host().is_empty() && authority.port_u16().is_some();
+    if whole { Ok(()) } else { Err(wrong()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endpoints_are_host_and_port() {
+        for good in ["127.0.0.1:7101", "node1.example:443", "[::1]:7101"] {
+            assert!(check_endpoint(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "",
+            "node1",
+            "https://node1:7101",
+            "a@b:1",
+            ":7101",
+            "node1:99999",
+            "node1:x",
+        ] {
+            assert!(check_endpoint(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! What to do about a failed call, where the node did not say.
+
+use tonic::Code;
+
+/// By the stable reason, else by the code.
+pub(crate) fn remedy(reason: &str, code: Code) -> &'static str {
+    by_reason(reason).unwrap_or_else(|| by_code(code))
+}
+
+fn by_reason(reason: &str) -> Option<&'static str> {
+    Some(match reason {
+        "NODE_SEALED" => "have custodians run `conclave custody unseal`, or name another node",
+        "NODE_UNSEALED" => "nothing: the node serves already",
+        "CUSTODY_NOT_INITIALIZED" => "an administrator runs `conclave custody init` once",
+        "KEY_NOT_FOUND" => "look for the name with `conclave key list`",
+        "VERSION_NOT_FOUND" => "look for the version with `conclave key get`",
+        "PERMISSION_DENIED" => {
+            "see your roles with `conclave access whoami`, and ask an administrator of the keyring"
+        }
+        "CIPHERTEXT_INVALID" => {
+            "check that the ciphertext is whole, and that --context is what it was encrypted with"
+        }
+        "KEY_MISMATCH" => "leave --key out, or name the key that the message says",
+        "NO_QUORUM" => "see with `conclave status` which nodes are missing, and bring them back",
+        "OUTCOME_UNKNOWN" => "look whether it was done, and repeat it if not",
+        "MATERIAL_TAMPERED" => "keep the node's disk for examination, and use another node",
+        "STORAGE_FAILED" => "look at the node's disk and log",
+        "HSM_FAILED" => "look at the node's HSM and log",
+        "OVERLOADED" | "CONTENDED" => "try again in a moment",
+        _ => return None,
+    })
+}
+
+fn by_code(code: Code) -> &'static str {
+    match code {
+        Code::Unavailable | Code::Unknown | Code::Cancelled => {
+            "check the addresses, that the nodes run, and that --ca, --cert and --cert-key belong \
+             to this cluster"
+        }
+        Code::DeadlineExceeded => {
+            "see with `conclave status` which nodes answer; a longer --timeout may help"
+        }
+        Code::InvalidArgument | Code::OutOfRange => "correct the request",
+        Code::NotFound => "check the name",
+        Code::AlreadyExists => "choose another name, or use what there is",
+        Code::PermissionDenied | Code::Unauthenticated => {
+            "see who you are with `conclave access whoami`, and ask an administrator"
+        }
+        Code::FailedPrecondition => "bring it into the state that the message asks for first",
+        Code::ResourceExhausted | Code::Aborted => "try again in a moment",
+        Code::Unimplemented => "compare the versions of client and node",
+        Code::Ok | Code::Internal | Code::DataLoss => "look at the node's log",
+    }
+}
