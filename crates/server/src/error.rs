@@ -1,0 +1,272 @@
+//! Why a call fails, and the one place where gRPC codes are born.
+
+use crate::custody::ShareProblem;
+use conclave_core::{Denial, NodeId, Refusal, UseRefusal};
+use conclave_crypto::CryptoError;
+use conclave_env::{HsmError, StoreError};
+use conclave_raft::RaftError;
+use std::collections::HashMap;
+use std::fmt::Display;
+use thiserror::Error;
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
+
+/// The domain of our reasons in `google.rpc.ErrorInfo`.
+pub const ERROR_DOMAIN: &str = "conclave.v1";
+
+/// Why a call fails. The text says what was wrong and what to do about it, and never holds a secret.
+#[derive(Clone, Debug, Error)]
+pub enum ServiceError {
+    /// A field of the request breaks its rules.
+    #[error("{field}: {rule}")]
+    Invalid {
+        /// As in the `.proto` file.
+        field: &'static str,
+        /// What it must be.
+        rule: String,
+    },
+    /// The caller may not use the key, or its state forbids it.
+    #[error(transparent)]
+    Denied(#[from] Denial),
+    /// The caller may not see this.
+    #[error("the caller may not {action}: it takes {takes}")]
+    Forbidden {
+        /// A verb and its object.
+        action: &'static str,
+        /// The roles that would do.
+        takes: &'static str,
+    },
+    /// A write was refused.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// A ciphertext does not open.
+    #[error("{0}")]
+    Ciphertext(CryptoError),
+    /// The ciphertext is of another key than the one named.
+    #[error(
+        "the ciphertext was made under key {actual}, not under {named}: name that key, or none"
+    )]
+    KeyMismatch {
+        /// In the request.
+        named: String,
+        /// In the ciphertext.
+        actual: String,
+    },
+    /// The ciphertext's key is not in this cluster.
+    #[error("the ciphertext was made under a key that this cluster does not have")]
+    UnknownKeyId,
+    /// Wrapped material does not open: somebody changed what is on the disks.
+    #[error(
+        "the material of version {version} of key {key} was tampered with or damaged on this node: \
+         call the security officer, and use another node meanwhile"
+    )]
+    Tampered {
+        /// The key's name.
+        key: String,
+        /// The version's number.
+        version: u32,
+    },
+    /// A share is wrong.
+    #[error(transparent)]
+    Share(#[from] ShareProblem),
+    /// The node is sealed.
+    #[error("node {node} is sealed ({reason}): try another node, or have it unsealed")]
+    Sealed {
+        /// Which node.
+        node: NodeId,
+        /// Why.
+        reason: String,
+    },
+    /// The node is unsealed already.
+    #[error("node {node} is unsealed already")]
+    NotSealed {
+        /// Which node.
+        node: NodeId,
+    },
+    /// There was no ceremony yet.
+    #[error("the root key has not been made yet: run `conclave custody init`")]
+    NoCustody,
+    /// No quorum, no leader.
+    #[error(
+        "no quorum of the cluster can be reached from this node ({why}): nothing was done, try another node"
+    )]
+    NoQuorum {
+        /// As replication has it.
+        why: String,
+    },
+    /// Perhaps done, perhaps not.
+    #[error(
+        "the answer of the cluster was lost ({why}): repeat the request with the same request id"
+    )]
+    Unknown {
+        /// As replication has it.
+        why: String,
+    },
+    /// The node's storage failed.
+    #[error("this node's storage failed: {fault}")]
+    Storage {
+        /// What, and what to do.
+        fault: String,
+    },
+    /// The HSM failed.
+    #[error(transparent)]
+    Hsm(#[from] HsmError),
+    /// Time is up.
+    #[error("the deadline passed before the cluster answered ({why}): nothing was given out")]
+    Deadline {
+        /// What was waited for.
+        why: String,
+    },
+    /// Too much at once.
+    #[error("the node has {what}, as many as it may: retry with a pause")]
+    Overloaded {
+        /// What there is too much of.
+        what: &'static str,
+    },
+    /// Key or rules changed again and again meanwhile.
+    #[error("the key changed too often while it was used: retry")]
+    Contended,
+    /// The node stops.
+    #[error("this node is stopping: try another one")]
+    Stopping,
+    /// The cluster runs a newer version than this node.
+    #[error("the cluster speaks a newer format than this node: upgrade the node")]
+    Outdated,
+}
+
+impl ServiceError {
+    /// A field that breaks its rules.
+    pub fn invalid(field: &'static str, rule: impl Display) -> Self {
+        let rule = format!("{rule}");
+        Self::Invalid { field, rule }
+    }
+
+    /// For programs: stable.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Invalid { .. } => "INVALID_REQUEST",
+            Self::Denied(denial) => denial.refusal().as_str(),
+            Self::Forbidden { .. } => "PERMISSION_DENIED",
+            Self::Refused(refusal) => refusal.reason(),
+            Self::Ciphertext(_) => "CIPHERTEXT_INVALID",
+            Self::KeyMismatch { .. } => "KEY_MISMATCH",
+            Self::UnknownKeyId => "KEY_NOT_FOUND",
+            Self::Tampered { .. } => "MATERIAL_TAMPERED",
+            Self::Share(problem) => problem.reason(),
+            Self::Sealed { .. } => "NODE_SEALED",
+            Self::NotSealed { .. } => "NODE_UNSEALED",
+            Self::NoCustody => "CUSTODY_NOT_INITIALIZED",
+            Self::NoQuorum { .. } => "NO_QUORUM",
+            Self::Unknown { .. } => "OUTCOME_UNKNOWN",
+            Self::Storage { .. } => "STORAGE_FAILED",
+            Self::Hsm(_) => "HSM_FAILED",
+            Self::Deadline { .. } => "DEADLINE_EXCEEDED",
+            Self::Overloaded { .. } => "OVERLOADED",
+            Self::Contended => "CONTENDED",
+            Self::Stopping => "NODE_STOPPING",
+            Self::Outdated => "NODE_OUTDATED",
+        }
+    }
+
+    /// The canonical code.
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Invalid { .. } | Self::Ciphertext(_) | Self::KeyMismatch { .. } => {
+                Code::InvalidArgument
+            }
+            Self::Denied(denial) => denial_code(denial),
+            Self::Forbidden { .. } => Code::PermissionDenied,
+            Self::Refused(refusal) => refusal_code(refusal),
+            Self::UnknownKeyId => Code::NotFound,
+            Self::Tampered { .. } => Code::DataLoss,
+            Self::Share(problem) => problem.code(),
+            Self::NotSealed { .. } | Self::NoCustody => Code::FailedPrecondition,
+            Self::Sealed { .. }
+            | Self::NoQuorum { .. }
+            | Self::Unknown { .. }
+            | Self::Storage { .. }
+            | Self::Hsm(_)
+            | Self::Stopping
+            | Self::Outdated => Code::Unavailable,
+            Self::Deadline { .. } => Code::DeadlineExceeded,
+            Self::Overloaded { .. } => Code::ResourceExhausted,
+            Self::Contended => Code::Aborted,
+        }
+    }
+
+    /// For the audit log, if the use is to be recorded.
+    pub fn use_refusal(&self) -> Option<UseRefusal> {
+        match self {
+            Self::Denied(denial) => Some(denial.refusal()),
+            Self::Ciphertext(_) => Some(UseRefusal::CiphertextInvalid),
+            Self::KeyMismatch { .. } => Some(UseRefusal::KeyMismatch),
+            Self::Tampered { .. } => Some(UseRefusal::MaterialTampered),
+            Self::UnknownKeyId => Some(UseRefusal::KeyNotFound),
+            Self::Invalid { .. }
+            | Self::Forbidden { .. }
+            | Self::Refused(_)
+            | Self::Share(_)
+            | Self::Sealed { .. }
+            | Self::NotSealed { .. }
+            | Self::NoCustody
+            | Self::NoQuorum { .. }
+            | Self::Unknown { .. }
+            | Self::Storage { .. }
+            | Self::Hsm(_)
+            | Self::Deadline { .. }
+            | Self::Overloaded { .. }
+            | Self::Contended
+            | Self::Stopping
+            | Self::Outdated => None,
+        }
+    }
+}
+
+fn denial_code(denial: &Denial) -> Code {
+    match denial {
+        Denial::Permission { .. } => Code::PermissionDenied,
+        Denial::KeyNotFound(_) | Denial::VersionNotFound { .. } => Code::NotFound,
+        Denial::State { .. } => Code::FailedPrecondition,
+    }
+}
+
+fn refusal_code(refusal: &Refusal) -> Code {
+    match refusal {
+        Refusal::PermissionDenied(_) => Code::PermissionDenied,
+        Refusal::KeyNotFound(_) | Refusal::VersionNotFound { .. } => Code::NotFound,
+        Refusal::KeyExists(_) => Code::AlreadyExists,
+        Refusal::WrongState { .. }
+        | Refusal::NotRotatable { .. }
+        | Refusal::CustodySettled
+        | Refusal::NoCustody
+        | Refusal::StaleSet
+        | Refusal::LastAdmin => Code::FailedPrecondition,
+        Refusal::NotFormed => Code::Unavailable,
+        Refusal::Conflict => Code::Aborted,
+        Refusal::LimitReached { .. } => Code::ResourceExhausted,
+        Refusal::Malformed(_) | Refusal::RequestReused => Code::InvalidArgument,
+    }
+}
+
+impl From<ServiceError> for Status {
+    fn from(error: ServiceError) -> Self {
+        let details = ErrorDetails::with_error_info(error.reason(), ERROR_DOMAIN, HashMap::new());
+        Status::with_error_details(error.code(), error.to_string(), details)
+    }
+}
+
+impl From<StoreError> for ServiceError {
+    fn from(error: StoreError) -> Self {
+        Self::Storage {
+            fault: error.to_string(),
+        }
+    }
+}
+
+impl From<RaftError> for ServiceError {
+    fn from(error: RaftError) -> Self {
+        Self::Storage {
+            fault: error.to_string(),
+        }
+    }
+}

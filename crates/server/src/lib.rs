@@ -1,0 +1,31 @@
+//! One node of Conclave: it authenticates, authorises, seals and unseals, commits uses, and serves.
+//!
+//! Everything outside comes in as an [`conclave_env::Env`], so that the node that is simulated is the node that ships.
+//! The binary `conclaved` builds the real one.
+
+mod caller;
+pub mod config;
+mod context;
+mod custody;
+mod error;
+mod health;
+mod jobs;
+pub mod limits;
+mod loaded;
+mod node;
+mod peer_gate;
+mod pipeline;
+mod refusals;
+mod replica_slot;
+mod seal;
+mod serve;
+mod services;
+mod unsealed;
+mod uses;
+
+pub use caller::Caller;
+pub use config::{Config, ConfigError};
+pub use context::NodeContext;
+pub use custody::ShareProblem;
+pub use error::{ERROR_DOMAIN, ServiceError};
+pub use node::{Node, StartError};

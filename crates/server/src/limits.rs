@@ -1,0 +1,75 @@
+//! Every bound of a node, in one place. What an operator may want to change is in [`crate::config`] instead.
+
+use std::time::Duration;
+
+/// Bytes of one plaintext, and of one AAD.
+pub const PLAINTEXT_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of one request as gRPC frames it.
+pub const REQUEST_BYTES_MAX: usize = 20 * 1024 * 1024;
+/// Bytes of one answer as gRPC frames it.
+pub const RESPONSE_BYTES_MAX: usize = 20 * 1024 * 1024;
+/// Items of one batch.
+pub const BATCH_ITEMS_MAX: usize = 256;
+/// Random bytes of one call.
+pub const RANDOM_BYTES_MAX: u32 = 1_024;
+/// Bytes of a data key.
+pub const DATA_KEY_BYTES: std::ops::RangeInclusive<u32> = 16..=64;
+/// Entries of one page.
+pub const PAGE_SIZE_MAX: u32 = 1_000;
+/// Entries of a page when the caller does not say.
+pub const PAGE_SIZE_DEFAULT: u32 = 100;
+
+/// How long a call may take when the caller does not say.
+pub const DEADLINE_DEFAULT: Duration = Duration::from_secs(10);
+/// How long a call may take at most.
+pub const DEADLINE_MAX: Duration = Duration::from_secs(60);
+/// How long a stream of audit records waits for news before it looks again.
+pub const TAIL_POLL: Duration = Duration::from_millis(500);
+
+/// Calls under way on one connection.
+pub const CALLS_PER_CONNECTION_MAX: u32 = 256;
+/// Bytes of all headers of one call.
+pub const HEADER_BYTES_MAX: u32 = 16 * 1024;
+/// Streams that a client may have reset while they wait.
+pub const PENDING_RESETS_MAX: usize = 32;
+/// How often an idle connection is asked whether it lives.
+pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
+/// How long it may take to answer.
+pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Calls whose work is under way on a node; more are told to come again.
+pub const CALLS_IN_FLIGHT_MAX: usize = 4_096;
+
+/// Use records of one batch.
+pub const BATCH_RECORDS_MAX: usize = 1_024;
+/// Bytes of the records of one batch, by estimate.
+pub const BATCH_BYTES_MAX: usize = 256 * 1024;
+/// Batches under way at once.
+pub const BATCHES_IN_FLIGHT_MAX: usize = 4;
+/// Use records that wait for a batch.
+pub const RECORDS_WAITING_MAX: usize = 16 * 1024;
+/// How long a batch is proposed again before its callers are told that it is unknown what became of it.
+pub const BATCH_PATIENCE: Duration = Duration::from_secs(10);
+/// How often a use is decided anew because key or rules changed meanwhile.
+pub const DECISIONS_MAX: u32 = 64;
+/// How often a write is prepared anew because the key changed meanwhile.
+pub const WRITE_CONFLICTS_MAX: u32 = 16;
+/// Equal refusals of one principal within this time are one record.
+pub const REFUSAL_WINDOW: Duration = Duration::from_secs(1);
+/// Different refusals that are counted at once; beyond, each is a record of its own.
+pub const REFUSAL_KINDS_MAX: usize = 4_096;
+
+/// Unwrapped versions kept ready.
+pub const LOADED_VERSIONS_MAX: usize = 4_096;
+
+/// How long an unseal attempt lasts.
+pub const UNSEAL_ATTEMPT_LIFE: Duration = Duration::from_secs(600);
+/// How often the first leader of a cluster looks whether it is to form it.
+pub const FORM_INTERVAL: Duration = Duration::from_millis(50);
+/// How often the leader looks whether something is due.
+pub const TICK_INTERVAL: Duration = Duration::from_secs(1);
+/// How often a node looks whether its HSM still holds the root key.
+pub const HSM_CHECK_INTERVAL: Duration = Duration::from_secs(1);
+/// How often a node whose storage failed looks whether it works again.
+pub const STORAGE_PROBE_INTERVAL: Duration = Duration::from_secs(1);
+/// How long a node takes to stop at most.
+pub const SHUTDOWN_MAX: Duration = Duration::from_secs(9);

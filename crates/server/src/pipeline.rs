@@ -1,0 +1,227 @@
+//! The use pipeline: use records wait here until they are committed, and only then is a result released
+//! (docs/adr/0002).
+//!
+//! Group commit without a timer: while some batches are being committed the next one fills. A batch whose answer was
+//! lost is proposed again under the same id, and `apply` counts it once.
+
+use crate::error::ServiceError;
+use crate::limits::{
+    BATCH_BYTES_MAX, BATCH_PATIENCE, BATCH_RECORDS_MAX, BATCHES_IN_FLIGHT_MAX, RECORDS_WAITING_MAX,
+};
+use crate::replica_slot::ReplicaSlot;
+use conclave_core::{BatchId, Body, Command, NodeId, Outcome, UseBatch, UseRecord, Verdict};
+use conclave_env::Clock;
+use conclave_raft::ProposeError;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::{Instant, sleep, timeout_at};
+
+/// A record and whoever waits for its verdict.
+struct Pending {
+    record: UseRecord,
+    deadline: Instant,
+    verdict: oneshot::Sender<Result<Verdict, ServiceError>>,
+}
+
+/// What batches are proposed with.
+struct Committer {
+    replica: ReplicaSlot,
+    clock: Arc<dyn Clock>,
+    node: NodeId,
+    incarnation: u64,
+}
+
+/// Where uses are handed in. Cheap to clone; the pipeline ends when the last one is dropped.
+#[derive(Clone)]
+pub struct UsePipeline {
+    waiting: mpsc::Sender<Pending>,
+    recorded: Arc<AtomicU64>,
+}
+
+impl UsePipeline {
+    /// Starts it; `incarnation` is a number that no other life of the node had. The task ends, with all batches answered, when the last handle is dropped.
+    pub fn start(
+        replica: ReplicaSlot,
+        clock: Arc<dyn Clock>,
+        node: NodeId,
+        incarnation: u64,
+    ) -> (Self, JoinHandle<()>) {
+        let (waiting, records) = mpsc::channel(RECORDS_WAITING_MAX);
+        let committer = Arc::new(Committer {
+            replica,
+            clock,
+            node,
+            incarnation,
+        });
+        let task = tokio::spawn(run(committer, records));
+        (
+            Self {
+                waiting,
+                recorded: Arc::default(),
+            },
+            task,
+        )
+    }
+
+    /// Uses recorded since the start.
+    pub fn recorded(&self) -> u64 {
+        self.recorded.load(Ordering::Relaxed)
+    }
+
+    /// Commits one use record. Its result may be released only after [`Verdict::Recorded`].
+    ///
+    /// # Errors
+    /// [`ServiceError::NoQuorum`], [`ServiceError::Storage`], [`ServiceError::Overloaded`]: the result must be dropped.
+    pub async fn record(
+        &self,
+        record: UseRecord,
+        deadline: Instant,
+    ) -> Result<Verdict, ServiceError> {
+        let (verdict, answer) = oneshot::channel();
+        self.waiting
+            .try_send(Pending {
+                record,
+                deadline,
+                verdict,
+            })
+            .map_err(|e| match e {
+                mpsc::error::TrySendError::Full(_) => ServiceError::Overloaded {
+                    what: "use records waiting to be committed",
+                },
+                mpsc::error::TrySendError::Closed(_) => ServiceError::Stopping,
+            })?;
+        match timeout_at(deadline, answer).await {
+            Ok(Ok(verdict)) => {
+                let verdict = verdict?;
+                if matches!(verdict, Verdict::Recorded(_)) {
+                    self.recorded.fetch_add(1, Ordering::Relaxed);
+                }
+                Ok(verdict)
+            }
+            Ok(Err(_)) => Err(ServiceError::Stopping),
+            Err(_) => {
+                let why = "none committed the use within the deadline".to_owned();
+                Err(ServiceError::NoQuorum { why })
+            }
+        }
+    }
+}
+
+async fn run(committer: Arc<Committer>, mut records: mpsc::Receiver<Pending>) {
+    let in_flight = Arc::new(Semaphore::new(BATCHES_IN_FLIGHT_MAX));
+    let mut batches = JoinSet::new();
+    let mut sequence = 0;
+    while let Some(first) = records.recv().await {
+        let Ok(permit) = in_flight.clone().acquire_owned().await else {
+            break;
+        };
+        let batch = fill(first, &mut records);
+        let (committer, number) = (committer.clone(), sequence);
+        sequence += 1;
+        batches.spawn(async move {
+            committer.commit(number, batch).await;
+            drop(permit);
+        });
+        while batches.try_join_next().is_some() {}
+    }
+    while batches.join_next().await.is_some() {}
+}
+
+/// Takes what waits already, up to the bounds of a batch.
+fn fill(first: Pending, records: &mut mpsc::Receiver<Pending>) -> Vec<Pending> {
+    let mut bytes = estimate(&first.record);
+    let mut batch = vec![first];
+    while batch.len() < BATCH_RECORDS_MAX && bytes < BATCH_BYTES_MAX {
+        let Ok(next) = records.try_recv() else { break };
+        bytes += estimate(&next.record);
+        batch.push(next);
+    }
+    batch
+}
+
+/// About as many bytes as the record takes in the log.
+fn estimate(record: &UseRecord) -> usize {
+    let context: usize = record
+        .context
+        .iter()
+        .map(|(name, value)| name.len() + value.len())
+        .sum();
+    let keys = record.key.iter().chain(&record.destination);
+    let keys: usize = keys.map(|key| key.name.as_str().len() + 32).sum();
+    64 + record.principal.as_str().len() + record.source.len() + context + keys
+}
+
+impl Committer {
+    async fn commit(&self, sequence: u64, batch: Vec<Pending>) {
+        let latest = batch.iter().map(|pending| pending.deadline).max();
+        let patience = Instant::now() + BATCH_PATIENCE;
+        let deadline = latest.map_or(patience, |latest| latest.min(patience));
+        let (records, waiting): (Vec<_>, Vec<_>) = batch
+            .into_iter()
+            .map(|pending| (pending.record, pending.verdict))
+            .unzip();
+        let answer = self.propose(sequence, records, deadline).await;
+        // Whoever stopped waiting has dropped its result, so nobody minds that its verdict goes nowhere.
+        match answer {
+            Ok(verdicts) if verdicts.len() == waiting.len() => {
+                for (waiter, verdict) in waiting.into_iter().zip(verdicts) {
+                    drop(waiter.send(Ok(verdict)));
+                }
+            }
+            Ok(_) => answer_all(waiting, &ServiceError::Outdated),
+            Err(error) => answer_all(waiting, &error),
+        }
+    }
+
+    async fn propose(
+        &self,
+        sequence: u64,
+        records: Vec<UseRecord>,
+        deadline: Instant,
+    ) -> Result<Vec<Verdict>, ServiceError> {
+        let id = BatchId {
+            incarnation: self.incarnation,
+            sequence,
+        };
+        let (node, time) = (self.node, self.clock.now());
+        let command = Command {
+            node,
+            time,
+            body: Body::Uses(UseBatch { id, records }),
+        };
+        let mut pause = Duration::from_millis(10);
+        loop {
+            let why = match self.replica.get()?.propose(&command, deadline).await {
+                Ok(Outcome::Verdicts(verdicts)) => return Ok(verdicts),
+                Ok(Outcome::BatchRefused) => {
+                    let why = "the batch came too late".to_owned();
+                    return Err(ServiceError::Unknown { why });
+                }
+                Ok(Outcome::None | Outcome::Written(_) | Outcome::Undecodable) => {
+                    return Err(ServiceError::Outdated);
+                }
+                Err(ProposeError::NotProposed { why }) => {
+                    return Err(ServiceError::NoQuorum { why });
+                }
+                Err(ProposeError::Stopped { fault }) => {
+                    return Err(ServiceError::Storage { fault });
+                }
+                Err(ProposeError::Unknown { why }) => why,
+            };
+            if Instant::now() + pause >= deadline {
+                return Err(ServiceError::NoQuorum { why });
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_millis(200));
+        }
+    }
+}
+
+fn answer_all(waiting: Vec<oneshot::Sender<Result<Verdict, ServiceError>>>, error: &ServiceError) {
+    for waiter in waiting {
+        drop(waiter.send(Err(error.clone())));
+    }
+}

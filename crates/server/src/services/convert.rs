@@ -1,0 +1,156 @@
+//! Between the wire's types and core's. Nothing behind this file knows the wire.
+
+use crate::error::ServiceError;
+use crate::limits::{PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX};
+use conclave_core::{
+    Algorithm, EncryptionContext, Grant, KeyName, KeyState, KeyView, KeyringName, Labels,
+    PrincipalName, Protection, Role, Scope, TimeMs, VersionNumber, VersionView,
+};
+use conclave_proto::v1 as wire;
+use prost_types::Timestamp;
+use std::collections::BTreeMap;
+
+pub(super) fn key_name(text: &str) -> Result<KeyName, ServiceError> {
+    KeyName::new(text).map_err(|e| ServiceError::invalid("name", e))
+}
+
+pub(super) fn optional_key_name(text: &str) -> Result<Option<KeyName>, ServiceError> {
+    if text.is_empty() {
+        Ok(None)
+    } else {
+        key_name(text).map(Some)
+    }
+}
+
+pub(super) fn version(number: u32) -> Option<VersionNumber> {
+    (number != 0).then_some(VersionNumber(number))
+}
+
+pub(super) fn context(pairs: BTreeMap<String, String>) -> Result<EncryptionContext, ServiceError> {
+    EncryptionContext::new(pairs).map_err(|e| ServiceError::invalid("context", e))
+}
+
+pub(super) fn labels(pairs: BTreeMap<String, String>) -> Result<Labels, ServiceError> {
+    Labels::new(pairs).map_err(|e| ServiceError::invalid("labels", e))
+}
+
+fn unknown(field: &'static str) -> ServiceError {
+    ServiceError::invalid(field, "this version does not know the value")
+}
+
+pub(super) fn algorithm(value: i32) -> Result<Algorithm, ServiceError> {
+    match wire::Algorithm::try_from(value).map_err(|_| unknown("algorithm"))? {
+        wire::Algorithm::Unspecified | wire::Algorithm::Aes256Gcm => Ok(Algorithm::Aes256Gcm),
+    }
+}
+
+pub(super) fn protection(value: i32) -> Result<Protection, ServiceError> {
+    match wire::Protection::try_from(value).map_err(|_| unknown("protection"))? {
+        wire::Protection::Unspecified | wire::Protection::Software => Ok(Protection::Software),
+        wire::Protection::Hsm => Ok(Protection::Hsm),
+    }
+}
+
+pub(super) fn consistency(value: i32) -> Result<wire::ReadConsistency, ServiceError> {
+    wire::ReadConsistency::try_from(value).map_err(|_| unknown("consistency"))
+}
+
+pub(super) fn page_size(asked: u32) -> Result<usize, ServiceError> {
+    let size = if asked == 0 { PAGE_SIZE_DEFAULT } else { asked };
+    let size = usize::try_from(size).ok().filter(|_| size <= PAGE_SIZE_MAX);
+    size.ok_or_else(|| ServiceError::invalid("page_size", format!("1 to {PAGE_SIZE_MAX}")))
+}
+
+pub(super) fn time(stamp: Timestamp) -> Result<TimeMs, ServiceError> {
+    let rule = || ServiceError::invalid("activate_at", "a time after 1970");
+    let seconds = u64::try_from(stamp.seconds).map_err(|_| rule())?;
+    let nanos = u64::try_from(stamp.nanos).map_err(|_| rule())?;
+    let millis = seconds
+        .checked_mul(1_000)
+        .and_then(|ms| ms.checked_add(nanos / 1_000_000));
+    millis.map(TimeMs).ok_or_else(rule)
+}
+
+pub(super) fn timestamp(time: TimeMs) -> Timestamp {
+    let seconds = i64::try_from(time.0 / 1_000).unwrap_or(i64::MAX);
+    let nanos = i32::try_from(time.0 % 1_000 * 1_000_000).unwrap_or(0);
+    Timestamp { seconds, nanos }
+}
+
+fn state(state: KeyState) -> wire::KeyState {
+    match state {
+        KeyState::PreActive => wire::KeyState::PreActive,
+        KeyState::Active => wire::KeyState::Active,
+        KeyState::Suspended => wire::KeyState::Suspended,
+        KeyState::Deactivated => wire::KeyState::Deactivated,
+    }
+}
+
+pub(super) fn key(view: KeyView) -> wire::Key {
+    let info = view.info;
+    let algorithm = match info.algorithm {
+        Algorithm::Aes256Gcm => wire::Algorithm::Aes256Gcm,
+    };
+    let protection = match info.protection {
+        Protection::Software => wire::Protection::Software,
+        Protection::Hsm => wire::Protection::Hsm,
+    };
+    let version = |it: VersionView| wire::KeyVersion {
+        number: it.number.0,
+        state: state(it.state).into(),
+        created_at: Some(timestamp(it.created_at)),
+    };
+    wire::Key {
+        name: info.name.to_string(),
+        key_id: info.id.as_bytes().to_vec(),
+        algorithm: algorithm.into(),
+        protection: protection.into(),
+        state: state(info.state).into(),
+        primary_version: info.primary.0,
+        versions: view.versions.into_iter().map(version).collect(),
+        labels: info.labels.into(),
+        created_at: Some(timestamp(info.created_at)),
+        activate_at: info.activate_at.map(timestamp),
+        revision: info.revision.0,
+    }
+}
+
+pub(super) fn principal(text: &str) -> Result<PrincipalName, ServiceError> {
+    PrincipalName::new(text).map_err(|e| ServiceError::invalid("principal", e))
+}
+
+fn scope(text: &str) -> Result<Scope, ServiceError> {
+    if text == "*" {
+        return Ok(Scope::All);
+    }
+    let name = KeyringName::new(text).map_err(|e| ServiceError::invalid("keyring", e))?;
+    Ok(Scope::Keyring(name))
+}
+
+pub(super) fn grant(it: Option<wire::Grant>) -> Result<Grant, ServiceError> {
+    let it = it.ok_or_else(|| ServiceError::invalid("grant", "must be given"))?;
+    let role = match wire::Role::try_from(it.role).map_err(|_| unknown("role"))? {
+        wire::Role::Unspecified => return Err(ServiceError::invalid("role", "must be given")),
+        wire::Role::Admin => Role::Admin,
+        wire::Role::Operator => Role::Operator,
+        wire::Role::User => Role::User,
+    };
+    Ok(Grant {
+        principal: principal(&it.principal)?,
+        scope: scope(&it.keyring)?,
+        role,
+    })
+}
+
+pub(super) fn wire_grant(it: &Grant) -> wire::Grant {
+    let role = match it.role {
+        Role::Admin => wire::Role::Admin,
+        Role::Operator => wire::Role::Operator,
+        Role::User => wire::Role::User,
+    };
+    wire::Grant {
+        principal: it.principal.to_string(),
+        keyring: it.scope.to_string(),
+        role: role.into(),
+    }
+}

@@ -1,0 +1,246 @@
+//! `CryptoService`: uses of keys.
+
+mod decrypt;
+mod encrypt;
+mod random;
+mod reencrypt;
+
+use super::convert;
+use crate::caller::Caller;
+use crate::context::NodeContext;
+use crate::error::ServiceError;
+use crate::limits::{BATCH_ITEMS_MAX, DATA_KEY_BYTES, PLAINTEXT_BYTES_MAX, RANDOM_BYTES_MAX};
+use crate::unsealed;
+use conclave_core::Operation;
+use conclave_crypto::Secret;
+use conclave_proto::v1::{self as wire, crypto_service_server::CryptoService};
+use std::sync::Arc;
+use tonic::{Request, Response, Status};
+use zeroize::Zeroizing;
+
+/// The service.
+pub(crate) struct CryptoApi(pub(crate) Arc<NodeContext>);
+
+fn check_size(field: &'static str, bytes: &[u8], max: usize) -> Result<(), ServiceError> {
+    if bytes.len() <= max {
+        return Ok(());
+    }
+    let actual = bytes.len();
+    let rule = format!(
+        "at most {max} bytes a call, {actual} were given: encrypt larger data under a data key, as \
+         `conclave encrypt` does"
+    );
+    Err(ServiceError::invalid(field, rule))
+}
+
+fn check_items(count: usize) -> Result<(), ServiceError> {
+    if (1..=BATCH_ITEMS_MAX).contains(&count) {
+        return Ok(());
+    }
+    let rule = format!("1 to {BATCH_ITEMS_MAX} items a call, {count} were given");
+    Err(ServiceError::invalid("items", rule))
+}
+
+/// A failed item of a batch, as the wire has it.
+fn item_error(error: &ServiceError) -> wire::ItemError {
+    wire::ItemError {
+        code: error.code().into(),
+        reason: error.reason().to_owned(),
+        message: error.to_string(),
+    }
+}
+
+impl CryptoApi {
+    async fn data_key(
+        &self,
+        caller: &Caller,
+        asked: wire::GenerateDataKeyRequest,
+    ) -> Result<wire::GenerateDataKeyResponse, ServiceError> {
+        let length = if asked.length == 0 { 32 } else { asked.length };
+        if !DATA_KEY_BYTES.contains(&length) {
+            return Err(ServiceError::invalid(
+                "length",
+                "16 to 64 bytes, or 0 for 32",
+            ));
+        }
+        let drawn: Secret<64> = unsealed::random(&self.0.env, b"conclave/1/data-key").await?;
+        let length = usize::try_from(length).unwrap_or(64);
+        let plaintext = Zeroizing::new(drawn.expose().get(..length).unwrap_or_default().to_vec());
+        let item = encrypt::Item {
+            plaintext: &plaintext,
+            aad: &asked.aad,
+        };
+        let context = convert::context(asked.context)?;
+        let under = encrypt::Under {
+            name: convert::key_name(&asked.key)?,
+            version: None,
+            context: &context,
+            operation: Operation::GenerateDataKey,
+        };
+        let sealed = self.encrypt_items(caller, &under, &[item]).await?;
+        let (key, version) = (sealed.key, sealed.version);
+        let ciphertext = sealed.blobs.into_iter().next().unwrap_or_default();
+        let plaintext = if asked.without_plaintext {
+            Vec::new()
+        } else {
+            std::mem::take(&mut *{ plaintext })
+        };
+        Ok(wire::GenerateDataKeyResponse {
+            plaintext,
+            ciphertext,
+            key,
+            version,
+        })
+    }
+
+    async fn random(
+        &self,
+        caller: &Caller,
+        asked: &wire::GenerateRandomRequest,
+    ) -> Result<wire::GenerateRandomResponse, ServiceError> {
+        if !(1..=RANDOM_BYTES_MAX).contains(&asked.length) {
+            return Err(ServiceError::invalid(
+                "length",
+                format!("1 to {RANDOM_BYTES_MAX} bytes"),
+            ));
+        }
+        let length = usize::try_from(asked.length).unwrap_or(0);
+        let random = self
+            .0
+            .run_use(caller, random::Draw::new(&self.0.env, caller, length))
+            .await?;
+        Ok(wire::GenerateRandomResponse { random })
+    }
+}
+
+#[tonic::async_trait]
+impl CryptoService for CryptoApi {
+    async fn encrypt(
+        &self,
+        request: Request<wire::EncryptRequest>,
+    ) -> Result<Response<wire::EncryptResponse>, Status> {
+        let caller = self.0.admit(&request, &request.get_ref().request_id)?;
+        let asked = request.into_inner();
+        let plaintext = Zeroizing::new(asked.plaintext);
+        check_size("plaintext", &plaintext, PLAINTEXT_BYTES_MAX)?;
+        check_size("aad", &asked.aad, PLAINTEXT_BYTES_MAX)?;
+        let context = convert::context(asked.context)?;
+        let under = encrypt::Under {
+            name: convert::key_name(&asked.key)?,
+            version: convert::version(asked.version),
+            context: &context,
+            operation: Operation::Encrypt,
+        };
+        let item = encrypt::Item {
+            plaintext: &plaintext,
+            aad: &asked.aad,
+        };
+        let sealed = self.encrypt_items(&caller, &under, &[item]).await?;
+        let (key, version) = (sealed.key, sealed.version);
+        let ciphertext = sealed.blobs.into_iter().next().unwrap_or_default();
+        Ok(Response::new(wire::EncryptResponse {
+            ciphertext,
+            key,
+            version,
+        }))
+    }
+
+    async fn decrypt(
+        &self,
+        request: Request<wire::DecryptRequest>,
+    ) -> Result<Response<wire::DecryptResponse>, Status> {
+        let caller = self.0.admit(&request, &request.get_ref().request_id)?;
+        let asked = request.into_inner();
+        check_size("aad", &asked.aad, PLAINTEXT_BYTES_MAX)?;
+        let context = convert::context(asked.context)?;
+        let named = convert::optional_key_name(&asked.key)?;
+        let item = decrypt::Item {
+            blob: &asked.ciphertext,
+            aad: &asked.aad,
+        };
+        let mut results = self
+            .decrypt_items(&caller, named.as_ref(), &context, &[item])
+            .await;
+        let opened = results.pop().unwrap_or(Err(ServiceError::Contended))?;
+        Ok(Response::new(opened))
+    }
+
+    async fn batch_encrypt(
+        &self,
+        request: Request<wire::BatchEncryptRequest>,
+    ) -> Result<Response<wire::BatchEncryptResponse>, Status> {
+        let caller = self.0.admit(&request, &request.get_ref().request_id)?;
+        let asked = request.into_inner();
+        check_items(asked.items.len())?;
+        let context = convert::context(asked.context)?;
+        let under = encrypt::Under {
+            name: convert::key_name(&asked.key)?,
+            version: convert::version(asked.version),
+            context: &context,
+            operation: Operation::Encrypt,
+        };
+        let results = self.encrypt_batch(&caller, &under, asked.items).await;
+        Ok(Response::new(wire::BatchEncryptResponse { results }))
+    }
+
+    async fn batch_decrypt(
+        &self,
+        request: Request<wire::BatchDecryptRequest>,
+    ) -> Result<Response<wire::BatchDecryptResponse>, Status> {
+        use wire::batch_decrypt_response::{Result as Item, result};
+        let caller = self.0.admit(&request, &request.get_ref().request_id)?;
+        let asked = request.into_inner();
+        check_items(asked.items.len())?;
+        let context = convert::context(asked.context)?;
+        let named = convert::optional_key_name(&asked.key)?;
+        let items: Vec<_> = asked
+            .items
+            .iter()
+            .map(|item| decrypt::Item {
+                blob: &item.ciphertext,
+                aad: &item.aad,
+            })
+            .collect();
+        let results = self
+            .decrypt_items(&caller, named.as_ref(), &context, &items)
+            .await;
+        let wire_item = |opened: Result<wire::DecryptResponse, ServiceError>| Item {
+            result: Some(match opened {
+                Ok(opened) => result::Result::Ok(opened),
+                Err(error) => result::Result::Error(item_error(&error)),
+            }),
+        };
+        let results = results.into_iter().map(wire_item).collect();
+        Ok(Response::new(wire::BatchDecryptResponse { results }))
+    }
+
+    async fn generate_data_key(
+        &self,
+        request: Request<wire::GenerateDataKeyRequest>,
+    ) -> Result<Response<wire::GenerateDataKeyResponse>, Status> {
+        let caller = self.0.admit(&request, &request.get_ref().request_id)?;
+        let asked = request.into_inner();
+        check_size("aad", &asked.aad, PLAINTEXT_BYTES_MAX)?;
+        Ok(Response::new(self.data_key(&caller, asked).await?))
+    }
+
+    async fn re_encrypt(
+        &self,
+        request: Request<wire::ReEncryptRequest>,
+    ) -> Result<Response<wire::ReEncryptResponse>, Status> {
+        let caller = self.0.admit(&request, &request.get_ref().request_id)?;
+        Ok(Response::new(
+            self.re_encrypt_one(&caller, request.into_inner()).await?,
+        ))
+    }
+
+    async fn generate_random(
+        &self,
+        request: Request<wire::GenerateRandomRequest>,
+    ) -> Result<Response<wire::GenerateRandomResponse>, Status> {
+        let caller = self.0.admit(&request, &request.get_ref().request_id)?;
+        Ok(Response::new(
+            self.random(&caller, request.get_ref()).await?,
+        ))
+    }
+}

@@ -1,0 +1,284 @@
+//! Decrypting one message or a batch of them. Key and version are found in each message.
+
+use super::CryptoApi;
+use crate::caller::Caller;
+use crate::error::ServiceError;
+use crate::unsealed::Unsealed;
+use crate::uses::{Chosen, Prepared, Use, decide};
+use async_trait::async_trait;
+use conclave_core::{
+    EncryptionContext, KeyId, KeyName, Operation, Purpose, UseRefusal, VersionNumber,
+};
+use conclave_crypto::{CryptoError, Header, SecretBytes, message};
+use conclave_proto::v1 as wire;
+use conclave_raft::Replica;
+use std::collections::BTreeMap;
+
+/// One message.
+#[derive(Clone, Copy)]
+pub(super) struct Item<'a> {
+    pub(super) blob: &'a [u8],
+    pub(super) aad: &'a [u8],
+}
+
+type Opened = Result<wire::DecryptResponse, ServiceError>;
+
+/// A message's name for its key.
+type KeyRef = (KeyId, VersionNumber);
+
+impl CryptoApi {
+    /// Decrypts each item on its own; those of one key version share a decision and a record, and those of them that do
+    /// not open share another.
+    pub(super) async fn decrypt_items(
+        &self,
+        caller: &Caller,
+        named: Option<&KeyName>,
+        context: &EncryptionContext,
+        items: &[Item<'_>],
+    ) -> Vec<Opened> {
+        let mut groups: BTreeMap<KeyRef, Vec<usize>> = BTreeMap::new();
+        let mut results: Vec<Option<Opened>> = Vec::with_capacity(items.len());
+        for (place, item) in items.iter().enumerate() {
+            match Header::parse(item.blob) {
+                Ok(header) => {
+                    groups
+                        .entry((header.key_id, header.version))
+                        .or_default()
+                        .push(place);
+                    results.push(None);
+                }
+                Err(error) => results.push(Some(Err(ServiceError::Ciphertext(error)))),
+            }
+        }
+        for (key, places) in groups {
+            let group: Vec<Item<'_>> = places
+                .iter()
+                .filter_map(|place| items.get(*place).copied())
+                .collect();
+            let opened = self
+                .decrypt_group(caller, named, context, key, &group)
+                .await;
+            for (place, opened) in places.into_iter().zip(opened) {
+                if let Some(result) = results.get_mut(place) {
+                    *result = Some(opened);
+                }
+            }
+        }
+        results
+            .into_iter()
+            .map(|it| it.unwrap_or(Err(ServiceError::Contended)))
+            .collect()
+    }
+
+    /// Messages of one key version: all are tried, then those that open and those that do not are recorded apart.
+    async fn decrypt_group(
+        &self,
+        caller: &Caller,
+        named: Option<&KeyName>,
+        context: &EncryptionContext,
+        key: KeyRef,
+        items: &[Item<'_>],
+    ) -> Vec<Opened> {
+        let all = |error: ServiceError| items.iter().map(|_| Err(error.clone())).collect();
+        let name = match self.find_key(caller, key.0).await {
+            Ok(name) => name,
+            Err(error) => return all(error),
+        };
+        let named = named.cloned();
+        let decryption = Decryption {
+            caller,
+            named,
+            name: &name,
+            version: key.1,
+            context,
+            items,
+        };
+        let opened = match self.0.run_use(caller, decryption).await {
+            Ok(opened) => opened,
+            Err(error) => return all(error),
+        };
+        let failures = opened.iter().filter(|it| it.is_err()).count();
+        if failures > 0 {
+            let record = Failures {
+                name: &name,
+                version: key.1,
+                context,
+                count: failures,
+            };
+            match self.0.run_use(caller, record).await {
+                Err(error) if error.use_refusal() == Some(UseRefusal::CiphertextInvalid) => {}
+                Err(error) => return all(error),
+                Ok(()) => {}
+            }
+        }
+        let answer = |plaintext: SecretBytes| wire::DecryptResponse {
+            plaintext: plaintext.expose().to_vec(),
+            key: name.to_string(),
+            version: key.1.0,
+        };
+        opened.into_iter().map(|it| it.map(answer)).collect()
+    }
+
+    /// The name of the key that a message was encrypted with. A node that lags catches up before it says that there is
+    /// none.
+    pub(super) async fn find_key(
+        &self,
+        caller: &Caller,
+        id: KeyId,
+    ) -> Result<KeyName, ServiceError> {
+        let find = |replica: &Replica| {
+            replica.with_state(|state| state.key_by_id(id).map(|key| key.info.name.clone()))
+        };
+        let replica = self.0.replica.get()?;
+        if let Some(name) = find(&replica) {
+            return Ok(name);
+        }
+        self.0.catch_up(&replica, caller.deadline).await?;
+        find(&replica).ok_or(ServiceError::UnknownKeyId)
+    }
+}
+
+/// Decrypting some messages of one key version.
+struct Decryption<'a> {
+    caller: &'a Caller,
+    /// By the caller, if it did.
+    named: Option<KeyName>,
+    name: &'a KeyName,
+    version: VersionNumber,
+    context: &'a EncryptionContext,
+    items: &'a [Item<'a>],
+}
+
+#[async_trait]
+impl Use for Decryption<'_> {
+    /// Of each item, in their order; at least one opened.
+    type Result = Vec<Result<SecretBytes, ServiceError>>;
+
+    fn operation(&self) -> Operation {
+        Operation::Decrypt
+    }
+
+    fn context(&self) -> &EncryptionContext {
+        self.context
+    }
+
+    async fn prepare(
+        &mut self,
+        replica: &Replica,
+        unsealed: &Unsealed,
+    ) -> Result<Prepared<Self::Result>, ServiceError> {
+        let (name, version) = (self.name, Some(self.version));
+        let decision =
+            replica.with_state(|state| decide(state, self.caller, Purpose::Process, name, version));
+        let result = match decision.chosen {
+            Err(denial) => Err(denial.into()),
+            Ok(_) if self.named.as_ref().is_some_and(|named| named != name) => self.mismatch(),
+            Ok(chosen) => open_all(unsealed, &chosen, self.context, self.items).await,
+        };
+        let opened = |items: &Self::Result| items.iter().filter(|item| item.is_ok()).count();
+        let count = result.as_ref().map_or(self.items.len(), opened);
+        Ok(Prepared {
+            key: Some(decision.key),
+            destination: None,
+            access_revision: decision.access_revision,
+            count: u32::try_from(count).unwrap_or(u32::MAX),
+            result,
+        })
+    }
+}
+
+impl Decryption<'_> {
+    fn mismatch<T>(&self) -> Result<T, ServiceError> {
+        let named = self
+            .named
+            .as_ref()
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        Err(ServiceError::KeyMismatch {
+            named,
+            actual: self.name.to_string(),
+        })
+    }
+}
+
+/// The items of a batch that did not open, recorded beside those that did.
+struct Failures<'a> {
+    name: &'a KeyName,
+    version: VersionNumber,
+    context: &'a EncryptionContext,
+    count: usize,
+}
+
+#[async_trait]
+impl Use for Failures<'_> {
+    type Result = ();
+
+    fn operation(&self) -> Operation {
+        Operation::Decrypt
+    }
+
+    fn context(&self) -> &EncryptionContext {
+        self.context
+    }
+
+    async fn prepare(
+        &mut self,
+        replica: &Replica,
+        _: &Unsealed,
+    ) -> Result<Prepared<()>, ServiceError> {
+        let (key, access_revision) = replica.with_state(|state| {
+            let key = state.refused_key(self.name, Some(self.version));
+            (key, state.access().revision())
+        });
+        let count = u32::try_from(self.count).unwrap_or(u32::MAX);
+        let result = Err(ServiceError::Ciphertext(CryptoError::DoesNotOpen));
+        Ok(Prepared {
+            key: Some(key),
+            destination: None,
+            access_revision,
+            count,
+            result,
+        })
+    }
+}
+
+/// Opens what opens. If nothing does, the use as a whole failed.
+async fn open_all(
+    unsealed: &Unsealed,
+    chosen: &Chosen,
+    context: &EncryptionContext,
+    items: &[Item<'_>],
+) -> Result<Vec<Result<SecretBytes, ServiceError>>, ServiceError> {
+    let mut opened = Vec::with_capacity(items.len());
+    for item in items {
+        match open_one(unsealed, chosen, context, *item).await {
+            Err(error @ ServiceError::Ciphertext(_)) => opened.push(Err(error)),
+            Err(error) => return Err(error),
+            Ok(plaintext) => opened.push(Ok(plaintext)),
+        }
+    }
+    if opened.iter().any(Result::is_ok) {
+        return Ok(opened);
+    }
+    match opened.into_iter().next() {
+        Some(Err(error)) => Err(error),
+        Some(Ok(_)) | None => Ok(Vec::new()),
+    }
+}
+
+/// Opens one message under a version that may be used.
+pub(super) async fn open_one(
+    unsealed: &Unsealed,
+    chosen: &Chosen,
+    context: &EncryptionContext,
+    item: Item<'_>,
+) -> Result<SecretBytes, ServiceError> {
+    let header = Header::parse(item.blob).map_err(ServiceError::Ciphertext)?;
+    if header.suite != Unsealed::suite(chosen.info.protection) {
+        return Err(ServiceError::Ciphertext(CryptoError::DoesNotOpen));
+    }
+    let prk = unsealed
+        .message_prk(chosen.version_ref(), header.salt())
+        .await?;
+    message::open(&prk, item.blob, context, item.aad).map_err(ServiceError::Ciphertext)
+}

@@ -1,0 +1,251 @@
+//! `KeyService`: the life of keys.
+
+use super::convert;
+use crate::caller::Caller;
+use crate::context::NodeContext;
+use crate::error::ServiceError;
+use crate::limits::WRITE_CONFLICTS_MAX;
+use conclave_core::{
+    Access, Action, Algorithm, Change, Key, KeyId, KeyName, KeySpec, Protection, Refusal, Scope,
+    Transition, VersionNumber, Written,
+};
+use conclave_proto::v1::{self as wire, key_service_server::KeyService};
+use std::sync::Arc;
+use tonic::{Request, Response, Status};
+
+/// The service.
+pub(crate) struct KeyApi(pub(crate) Arc<NodeContext>);
+
+impl KeyApi {
+    async fn create(
+        &self,
+        caller: &Caller,
+        asked: wire::CreateKeyRequest,
+    ) -> Result<wire::Key, ServiceError> {
+        let spec = KeySpec {
+            name: convert::key_name(&asked.name)?,
+            algorithm: convert::algorithm(asked.algorithm)?,
+            protection: convert::protection(asked.protection)?,
+            labels: convert::labels(asked.labels)?,
+            pre_active: asked.pre_active || asked.activate_at.is_some(),
+            activate_at: asked.activate_at.map(convert::time).transpose()?,
+        };
+        let context = &self.0;
+        let mut id = [0; 16];
+        context.env.entropy.fill(&mut id);
+        let id = KeyId(id);
+        let unsealed = context.seal.unsealed()?;
+        let (algorithm, protection) = (spec.algorithm, spec.protection);
+        let first = VersionNumber(1);
+        let wrapped = unsealed
+            .generate(&context.env, id, first, algorithm, protection)
+            .await?;
+        key_of(
+            context
+                .write(caller, Change::CreateKey { spec, id, wrapped })
+                .await?,
+        )
+    }
+
+    /// The material is bound to the version that it is to be; if another rotation was quicker, it is made anew.
+    async fn rotate(
+        &self,
+        caller: &Caller,
+        asked: wire::RotateKeyRequest,
+    ) -> Result<wire::Key, ServiceError> {
+        let name = convert::key_name(&asked.name)?;
+        let context = &self.0;
+        for _ in 0..WRITE_CONFLICTS_MAX {
+            let unsealed = context.seal.unsealed()?;
+            let replica = context.replica.get()?;
+            let (id, version, algorithm, protection) =
+                replica.with_state(|state| state.key(&name).map_or_else(unknown_key, next_of));
+            let wrapped = unsealed
+                .generate(&context.env, id, version, algorithm, protection)
+                .await?;
+            let change = Change::RotateKey {
+                name: name.clone(),
+                id,
+                version,
+                wrapped,
+            };
+            match context.write(caller, change).await {
+                Err(ServiceError::Refused(Refusal::Conflict)) => {
+                    context.catch_up(&replica, caller.deadline).await?;
+                }
+                answer => return key_of(answer?),
+            }
+        }
+        Err(ServiceError::Contended)
+    }
+
+    async fn transition(
+        &self,
+        request: Request<wire::TransitionRequest>,
+        transition: Transition,
+    ) -> Result<Response<wire::Key>, Status> {
+        let caller = self.0.admit(&request, &request.get_ref().request_id)?;
+        let asked = request.into_inner();
+        let name = convert::key_name(&asked.name)?;
+        let version = convert::version(asked.version);
+        let change = Change::Transition {
+            name,
+            version,
+            transition,
+        };
+        Ok(Response::new(key_of(self.0.write(&caller, change).await?)?))
+    }
+
+    async fn list(
+        &self,
+        caller: &Caller,
+        asked: wire::ListKeysRequest,
+    ) -> Result<wire::ListKeysResponse, ServiceError> {
+        let size = convert::page_size(asked.page_size)?;
+        let after = convert::optional_key_name(&asked.page_token)
+            .map_err(|_| ServiceError::invalid("page_token", "as a previous page gave it"))?;
+        let consistency = convert::consistency(asked.consistency)?;
+        let replica = self.0.read(caller, consistency).await?;
+        let keys: Vec<wire::Key> = replica.with_state(|state| {
+            let seen = |key: &&Key| may_read(state.access(), caller, &key.info.name);
+            let found = state
+                .keys(&asked.prefix, after.as_ref())
+                .filter(seen)
+                .take(size);
+            found.map(|key| convert::key(key.view())).collect()
+        });
+        let full = keys.len() == size;
+        let next_page_token = keys.last().filter(|_| full).map(|key| key.name.clone());
+        Ok(wire::ListKeysResponse {
+            next_page_token: next_page_token.unwrap_or_default(),
+            keys,
+        })
+    }
+
+    async fn get(
+        &self,
+        caller: &Caller,
+        asked: wire::GetKeyRequest,
+    ) -> Result<wire::Key, ServiceError> {
+        let name = convert::key_name(&asked.name)?;
+        let replica = self
+            .0
+            .read(caller, convert::consistency(asked.consistency)?)
+            .await?;
+        replica.with_state(|state| {
+            let scope = Scope::Keyring(name.keyring());
+            NodeContext::require(state.access(), caller, Action::ReadKey, &scope)?;
+            let missing = || conclave_core::Denial::KeyNotFound(name.clone());
+            let key = state.key(&name).ok_or_else(missing)?;
+            Ok(convert::key(key.view()))
+        })
+    }
+}
+
+fn may_read(access: &Access, caller: &Caller, name: &KeyName) -> bool {
+    access.permits(
+        &caller.principal,
+        Action::ReadKey,
+        &Scope::Keyring(name.keyring()),
+    )
+}
+
+/// To what the material of a key's next version is bound.
+type Next = (KeyId, VersionNumber, Algorithm, Protection);
+
+fn next_of(key: &Key) -> Next {
+    (
+        key.info.id,
+        key.next_version(),
+        key.info.algorithm,
+        key.info.protection,
+    )
+}
+
+/// Stands for a key that this node does not know: `apply` knows better, and answers that there is none, or a conflict.
+fn unknown_key() -> Next {
+    (
+        KeyId::default(),
+        VersionNumber(1),
+        Algorithm::Aes256Gcm,
+        Protection::Software,
+    )
+}
+
+fn key_of(written: Written) -> Result<wire::Key, ServiceError> {
+    match written {
+        Written::Key(view) => Ok(convert::key(*view)),
+        Written::Done => Err(ServiceError::Outdated),
+    }
+}
+
+#[tonic::async_trait]
+impl KeyService for KeyApi {
+    async fn create_key(
+        &self,
+        request: Request<wire::CreateKeyRequest>,
+    ) -> Result<Response<wire::Key>, Status> {
+        let caller = self.0.admit(&request, &request.get_ref().request_id)?;
+        Ok(Response::new(
+            self.create(&caller, request.into_inner()).await?,
+        ))
+    }
+
+    async fn get_key(
+        &self,
+        request: Request<wire::GetKeyRequest>,
+    ) -> Result<Response<wire::Key>, Status> {
+        let caller = self.0.admit(&request, &[])?;
+        Ok(Response::new(
+            self.get(&caller, request.into_inner()).await?,
+        ))
+    }
+
+    async fn list_keys(
+        &self,
+        request: Request<wire::ListKeysRequest>,
+    ) -> Result<Response<wire::ListKeysResponse>, Status> {
+        let caller = self.0.admit(&request, &[])?;
+        Ok(Response::new(
+            self.list(&caller, request.into_inner()).await?,
+        ))
+    }
+
+    async fn rotate_key(
+        &self,
+        request: Request<wire::RotateKeyRequest>,
+    ) -> Result<Response<wire::Key>, Status> {
+        let caller = self.0.admit(&request, &request.get_ref().request_id)?;
+        Ok(Response::new(
+            self.rotate(&caller, request.into_inner()).await?,
+        ))
+    }
+
+    async fn activate_key(
+        &self,
+        request: Request<wire::TransitionRequest>,
+    ) -> Result<Response<wire::Key>, Status> {
+        self.transition(request, Transition::Activate).await
+    }
+
+    async fn suspend_key(
+        &self,
+        request: Request<wire::TransitionRequest>,
+    ) -> Result<Response<wire::Key>, Status> {
+        self.transition(request, Transition::Suspend).await
+    }
+
+    async fn resume_key(
+        &self,
+        request: Request<wire::TransitionRequest>,
+    ) -> Result<Response<wire::Key>, Status> {
+        self.transition(request, Transition::Resume).await
+    }
+
+    async fn deactivate_key(
+        &self,
+        request: Request<wire::TransitionRequest>,
+    ) -> Result<Response<wire::Key>, Status> {
+        self.transition(request, Transition::Deactivate).await
+    }
+}

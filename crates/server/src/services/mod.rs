@@ -1,0 +1,16 @@
+//! The gRPC front: one file a service, and one for the conversions between the wire's types and core's.
+
+mod access;
+mod audit;
+mod cluster;
+mod convert;
+mod crypto;
+mod custody;
+mod key;
+
+pub(crate) use access::AccessApi;
+pub(crate) use audit::AuditApi;
+pub(crate) use cluster::ClusterApi;
+pub(crate) use crypto::CryptoApi;
+pub(crate) use custody::CustodyApi;
+pub(crate) use key::KeyApi;

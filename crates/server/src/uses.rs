@@ -1,0 +1,149 @@
+//! Commit-gated use: decide, compute, commit the record, and only then release the result (docs/adr/0002).
+
+use crate::caller::Caller;
+use crate::context::NodeContext;
+use crate::error::ServiceError;
+use crate::limits::DECISIONS_MAX;
+use crate::unsealed::{Unsealed, VersionRef};
+use async_trait::async_trait;
+use conclave_core::{
+    Denial, EncryptionContext, KeyInfo, KeyName, Operation, Purpose, Revision, State, UseRecord,
+    UsedKey, Verdict, VersionNumber, Wrapped,
+};
+use conclave_raft::Replica;
+
+/// A use that is decided and computed. The result stays in here until the record is committed.
+pub(crate) struct Prepared<T> {
+    pub(crate) key: Option<UsedKey>,
+    pub(crate) destination: Option<UsedKey>,
+    pub(crate) access_revision: Revision,
+    pub(crate) count: u32,
+    pub(crate) result: Result<T, ServiceError>,
+}
+
+/// One use.
+#[async_trait]
+pub(crate) trait Use: Send {
+    /// What is released once the record is committed.
+    type Result: Send;
+
+    /// What is done.
+    fn operation(&self) -> Operation;
+
+    /// The encryption context that it is bound to.
+    fn context(&self) -> &EncryptionContext;
+
+    /// Decides and computes on whatever state the node has. Called anew when that state was not current.
+    async fn prepare(
+        &mut self,
+        replica: &Replica,
+        unsealed: &Unsealed,
+    ) -> Result<Prepared<Self::Result>, ServiceError>;
+}
+
+/// A version that may be used, taken out of the state.
+#[derive(Clone)]
+pub(crate) struct Chosen {
+    pub(crate) info: KeyInfo,
+    pub(crate) number: VersionNumber,
+    wrapped: Wrapped,
+}
+
+impl Chosen {
+    pub(crate) fn version_ref(&self) -> VersionRef<'_> {
+        VersionRef {
+            name: &self.info.name,
+            id: self.info.id,
+            number: self.number,
+            algorithm: self.info.algorithm,
+            protection: self.info.protection,
+            wrapped: &self.wrapped,
+        }
+    }
+}
+
+/// A decision, with the revisions that it read.
+pub(crate) struct Decision {
+    pub(crate) key: UsedKey,
+    pub(crate) access_revision: Revision,
+    pub(crate) chosen: Result<Chosen, Denial>,
+}
+
+/// Decides on the node's own state.
+pub(crate) fn decide(
+    state: &State,
+    caller: &Caller,
+    purpose: Purpose,
+    name: &KeyName,
+    version: Option<VersionNumber>,
+) -> Decision {
+    let access_revision = state.access().revision();
+    match state.decide_use(&caller.principal, purpose, name, version) {
+        Ok(permit) => Decision {
+            key: permit.used_key(),
+            access_revision,
+            chosen: Ok(Chosen {
+                info: permit.info.clone(),
+                number: permit.number,
+                wrapped: permit.version.wrapped.clone(),
+            }),
+        },
+        Err(denial) => {
+            let key = state.refused_key(name, version);
+            Decision {
+                key,
+                access_revision,
+                chosen: Err(denial),
+            }
+        }
+    }
+}
+
+impl NodeContext {
+    /// Runs one use: it is decided and computed, its record is committed, and if the state that the decision read was
+    /// current at the record's place in the log the result is released. If not, all is done anew on fresh state. A failure
+    /// that is not the caller's or the key's affair (sealed, HSM) is not recorded.
+    pub(crate) async fn run_use<U: Use>(
+        &self,
+        caller: &Caller,
+        mut it: U,
+    ) -> Result<U::Result, ServiceError> {
+        for _ in 0..DECISIONS_MAX {
+            let unsealed = self.seal.unsealed()?;
+            let replica = self.replica.get()?;
+            let prepared = it.prepare(&replica, &unsealed).await?;
+            let refusal = match &prepared.result {
+                Ok(_) => None,
+                Err(error) => match error.use_refusal() {
+                    Some(refusal) => Some(refusal),
+                    None => return prepared.result,
+                },
+            };
+            let record = UseRecord {
+                request: caller.request,
+                attempt: caller.attempt,
+                principal: caller.principal.clone(),
+                source: caller.source.clone(),
+                operation: it.operation(),
+                key: prepared.key,
+                destination: prepared.destination,
+                context: it.context().clone(),
+                count: prepared.count,
+                refusal,
+                access_revision: prepared.access_revision,
+            };
+            let verdict = if refusal.is_some() {
+                self.refusals.record(record, caller.deadline).await?
+            } else {
+                self.pipeline.record(record, caller.deadline).await?
+            };
+            match verdict {
+                Verdict::Recorded(_) => return prepared.result,
+                Verdict::Retry => {
+                    self.catch_up(&replica, caller.deadline).await?;
+                }
+            }
+        }
+        Err(ServiceError::Contended)
+    }
+}
