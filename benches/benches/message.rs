@@ -1,0 +1,51 @@
+//! Encrypting and decrypting one message, beside the bare AES-256-GCM of `ring` that it cannot beat.
+
+#![allow(missing_docs, reason = "criterion's macros make public items")]
+
+use conclave_core::{EncryptionContext, KeyId, VersionNumber};
+use conclave_crypto::{KeyMaterial, Suite, message};
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use ring::aead;
+use std::hint::black_box;
+
+const SIZES_BYTES: [usize; 3] = [32, 4 * 1024, 64 * 1024];
+
+fn messages(c: &mut Criterion) {
+    let material = KeyMaterial::from_fn(|out| out.fill(7));
+    let context = EncryptionContext::default();
+    let (salt, id, version) = ([9; 32], KeyId([1; 16]), VersionNumber(1));
+    let mut group = c.benchmark_group("message");
+    for size in SIZES_BYTES {
+        let plaintext = vec![3; size];
+        let seal = || {
+            let prk = message::prk_software(&material, &salt);
+            let suite = Suite::Aes256GcmHkdf;
+            message::seal(&prk, suite, id, version, &salt, &context, b"", &plaintext)
+                .expect("within the limits")
+        };
+        let blob = seal();
+        group.throughput(Throughput::Bytes(u64::try_from(size).expect("small")));
+        group.bench_function(BenchmarkId::new("seal", size), |b| b.iter(seal));
+        group.bench_function(BenchmarkId::new("open", size), |b| {
+            b.iter(|| {
+                let prk = message::prk_software(&material, &salt);
+                message::open(&prk, black_box(&blob), &context, b"").expect("our own").len()
+            });
+        });
+        group.bench_function(BenchmarkId::new("limit: ring seal", size), |b| {
+            let key = aead::UnboundKey::new(&aead::AES_256_GCM, &[7; 32]).expect("32 bytes");
+            let key = aead::LessSafeKey::new(key);
+            b.iter(|| {
+                let mut body = black_box(&plaintext).clone();
+                let nonce = aead::Nonce::assume_unique_for_key([1; 12]);
+                key.seal_in_place_append_tag(nonce, aead::Aad::empty(), &mut body)
+                    .expect("within the limits");
+                body
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, messages);
+criterion_main!(benches);

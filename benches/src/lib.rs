@@ -1,0 +1,2 @@
+//! Benchmarks, under `benches/`: what an operation costs beside the limit that it cannot beat, measured in the same
+//! run (docs/performance.md).
