@@ -55,13 +55,15 @@ async fn changed_bytes(app: &Client, blob: &[u8]) -> Result<()> {
     let tries = changed.map(async |(at, bit)| {
         let mut changed = blob.to_vec();
         changed[at] ^= bit;
-        (at, refusal(app.decrypt(requests::decrypt(&changed)).await))
+        (at, bit, refusal(app.decrypt(requests::decrypt(&changed)).await))
     });
-    for (at, refused) in join_all(tries).await {
+    for (at, bit, refused) in join_all(tries).await {
         let refused = refused?;
-        let (code, reason) = match at {
-            2..18 => (Code::NotFound, "KEY_NOT_FOUND"),
-            18..22 => (Code::NotFound, "VERSION_NOT_FOUND"),
+        let (code, reason) = match (at, bit) {
+            (2..18, _) => (Code::NotFound, "KEY_NOT_FOUND"),
+            // Version 1 becomes version 0, which no key can have.
+            (21, 0x01) => (Code::InvalidArgument, "CIPHERTEXT_INVALID"),
+            (18..22, _) => (Code::NotFound, "VERSION_NOT_FOUND"),
             _ => (Code::InvalidArgument, "CIPHERTEXT_INVALID"),
         };
         refused.must_be(code, reason, "")?;

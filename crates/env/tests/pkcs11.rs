@@ -28,11 +28,11 @@ fn in_own_process(test: &str, labels: &[&str]) -> Option<PathBuf> {
     let dir = tempfile::tempdir().unwrap();
     let (config, tokens) = (dir.path().join("softhsm2.conf"), dir.path().join("tokens"));
     std::fs::create_dir(&tokens).unwrap();
-    let text = format!(
+    let output = format!(
         "directories.tokendir = {}\nlog.level = ERROR\n",
         tokens.display()
     );
-    std::fs::write(&config, text).unwrap();
+    std::fs::write(&config, output).unwrap();
     for label in labels {
         let made = Command::new("softhsm2-util")
             .args([
@@ -56,7 +56,7 @@ fn in_own_process(test: &str, labels: &[&str]) -> Option<PathBuf> {
         .env("CONCLAVE_TEST_TOKENS", &tokens)
         .output()
         .unwrap();
-    let text = String::from_utf8_lossy(&run.stdout).into_owned();
+    let output = String::from_utf8_lossy(&run.stdout).into_owned();
     assert!(
         run.status.success(),
         "{text}{}",

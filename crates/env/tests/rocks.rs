@@ -166,7 +166,7 @@ async fn a_damaged_checkpoint_is_not_installed() {
     let table = taken
         .files
         .iter()
-        .find(|file| file.name.ends_with(".sst"))
+        .find(|file| file.name.contains(".sst"))
         .unwrap();
     let path = database.join("checkpoints/snap/db").join(&table.name);
     let mut data = fs::read(&path).unwrap();

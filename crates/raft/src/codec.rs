@@ -99,7 +99,7 @@ mod tests {
         };
         assert_eq!(
             hex(&encode(&member)),
-            "0100000002010101010102026e3103613a3103703a31"
+            "01000000020101010101026e3103613a3103703a31"
         );
         assert_eq!(hex(&encode(&Vote::new_committed(3, 2))), "01030201");
         for bytes in [encode(&normal), encode(&blank), encode(&member)] {

@@ -5,9 +5,11 @@ mod clock;
 mod disk;
 mod entropy;
 mod hsm;
+mod network;
 mod store;
 
 pub use clock::MemClock;
 pub use entropy::MemEntropy;
 pub use hsm::MemHsm;
+pub use network::MemNetwork;
 pub use store::MemStorage;

@@ -65,8 +65,7 @@ fn late(within: Duration) -> NetworkError<Types> {
 
 fn garbled(error: &DecodeError) -> Unreachable<Types> {
     Unreachable::new(&AnyError::error(format!(
-        "an answer that cannot be read: {}",
-        error
+        "an answer that cannot be read: {error}"
     )))
 }
 

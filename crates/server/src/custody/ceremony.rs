@@ -144,6 +144,10 @@ async fn check_before(
     let replica = context.replica.get()?;
     context.catch_up(&replica, caller.deadline).await?;
     replica.with_state(|state| {
+        // Before that nobody holds a role, which would look like a refusal for good.
+        if state.cluster().is_none() {
+            return Err(ServiceError::Refused(Refusal::NotFormed));
+        }
         NodeContext::require(state.access(), caller, Action::InitCustody, &Scope::All)?;
         let settled =
             |custody: &Custody| custody.confirmed || state.keys("", None).next().is_some();

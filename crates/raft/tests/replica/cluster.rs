@@ -1,12 +1,10 @@
 //! Replicas that replicate: three nodes in one process.
 
-mod support;
-
+use crate::support::{CLUSTER, Cluster, form, grant, has_grant, is_done, soon};
 use conclave_core::{AuditSequence, Body, Command, NodeId, Outcome, TimeMs};
 use conclave_env::StoreError;
 use conclave_raft::{ProposeError, RaftError, Replica, Role};
 use std::time::Duration;
-use support::{CLUSTER, Cluster, form, grant, has_grant, is_done, soon};
 use tokio::time::Instant;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -53,7 +51,7 @@ async fn many_proposals_share_one_stream() {
     let follower = cluster.followers().await[0];
     let replica = cluster.replica(follower);
     let answers =
-        futures::future::join_all((1..=3000).map(|n| support::propose(replica, grant(n))));
+        futures::future::join_all((1..=3000).map(|n| crate::support::propose(replica, grant(n))));
     for answer in answers.await {
         assert!(is_done(&answer.unwrap()));
     }

@@ -25,11 +25,11 @@ struct Switchboard {
 
 /// All wires of a test.
 #[derive(Clone, Default)]
-pub struct Wires(Arc<Mutex<Switchboard>>);
+pub(crate) struct Wires(Arc<Mutex<Switchboard>>);
 
 impl Wires {
     /// The network as one node sees it.
-    pub fn of(&self, node: NodeId) -> TestNetwork {
+    pub(crate) fn of(&self, node: NodeId) -> TestNetwork {
         TestNetwork {
             wires: self.clone(),
             node,
@@ -37,18 +37,18 @@ impl Wires {
     }
 
     /// Nothing goes to or from this node any more; those connected see their connections break.
-    pub fn cut(&self, node: NodeId) {
+    pub(crate) fn cut(&self, node: NodeId) {
         let mut switchboard = self.0.lock();
         switchboard.cut.insert(node);
         *switchboard.cuts.entry(node).or_default() += 1;
     }
 
-    pub fn mend(&self, node: NodeId) {
+    pub(crate) fn mend(&self, node: NodeId) {
         self.0.lock().cut.remove(&node);
     }
 
     /// How many connections this node has opened.
-    pub fn connections(&self, node: NodeId) -> usize {
+    pub(crate) fn connections(&self, node: NodeId) -> usize {
         self.0.lock().opened.get(&node).copied().unwrap_or(0)
     }
 
@@ -115,7 +115,7 @@ impl AsyncWrite for Wire {
 }
 
 /// The network as one node sees it.
-pub struct TestNetwork {
+pub(crate) struct TestNetwork {
     wires: Wires,
     node: NodeId,
 }

@@ -9,7 +9,7 @@ use conclave_core::{Grant, PrincipalName, Role, Scope};
 use conclave_env::mem::{MemClock, MemEntropy, MemHsm, MemStorage};
 use conclave_env::{Audience, Env};
 use conclave_raft::{MemberNode, ProposeError, Replica, ReplicaConfig, Role as RaftRole};
-pub use network::Wires;
+pub(crate) use network::Wires;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,32 +17,32 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
-pub const CLUSTER: ClusterId = ClusterId([9; 16]);
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const CLUSTER: ClusterId = ClusterId([9; 16]);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-pub fn soon() -> Instant {
+pub(crate) fn soon() -> Instant {
     Instant::now() + PATIENCE
 }
 
 /// A node that runs: its replica and its peer port.
-pub struct Node {
-    pub replica: Replica,
+pub(crate) struct Node {
+    pub(crate) replica: Replica,
     server: JoinHandle<()>,
     stop: oneshot::Sender<()>,
 }
 
-pub struct Cluster {
-    pub wires: Wires,
-    pub disks: BTreeMap<u64, MemStorage>,
-    pub nodes: BTreeMap<u64, Node>,
-    pub snapshot_every: u64,
-    pub keep: u64,
+pub(crate) struct Cluster {
+    pub(crate) wires: Wires,
+    pub(crate) disks: BTreeMap<u64, MemStorage>,
+    pub(crate) nodes: BTreeMap<u64, Node>,
+    pub(crate) snapshot_every: u64,
+    pub(crate) keep: u64,
     starts: u64,
 }
 
 impl Cluster {
     /// Formatted disks, nothing running.
-    pub async fn prepare(size: u64) -> Self {
+    pub(crate) async fn prepare(size: u64) -> Self {
         let mut disks = BTreeMap::new();
         for id in 1..=size {
             let disk = MemStorage::with_sync_delay(Duration::from_micros(500));
@@ -63,21 +63,21 @@ impl Cluster {
     }
 
     /// All nodes running and the cluster formed.
-    pub async fn start(size: u64) -> Self {
+    pub(crate) async fn start(size: u64) -> Self {
         let mut cluster = Self::prepare(size).await;
         cluster.run_all().await;
         cluster.propose(1, form()).await.unwrap();
         cluster
     }
 
-    pub async fn run_all(&mut self) {
+    pub(crate) async fn run_all(&mut self) {
         let ids: Vec<u64> = self.disks.keys().copied().collect();
         for id in ids {
             self.run(id).await;
         }
     }
 
-    pub fn env(&self, id: u64) -> Env {
+    pub(crate) fn env(&self, id: u64) -> Env {
         Env {
             clock: Arc::new(MemClock::new(TimeMs(1_000))),
             entropy: Arc::new(MemEntropy::new(id)),
@@ -87,7 +87,7 @@ impl Cluster {
         }
     }
 
-    pub fn config(&self, id: u64) -> ReplicaConfig {
+    pub(crate) fn config(&self, id: u64) -> ReplicaConfig {
         let member = |id: u64| MemberNode {
             name: format!("node{id}"),
             api: format!("api-{id}:1"),
@@ -111,7 +111,7 @@ impl Cluster {
         }
     }
 
-    pub async fn run(&mut self, id: u64) {
+    pub(crate) async fn run(&mut self, id: u64) {
         self.starts += 1;
         let (env, config) = (self.env(id), self.config(id));
         let address = config.members[&NodeId(id)].peer.clone();
@@ -125,7 +125,7 @@ impl Cluster {
             tokio::select! {
                 biased;
                 _ = stopped => {}
-                served = server.serve_with_incoming(incoming) => served.unwrap(),
+                end = server.serve_with_incoming(incoming) => end.unwrap(),
             }
         });
         self.nodes.insert(
@@ -139,19 +139,19 @@ impl Cluster {
     }
 
     /// Leaves in order.
-    pub async fn stop(&mut self, id: u64) {
+    pub(crate) async fn stop(&mut self, id: u64) {
         let Node {
             replica,
             server,
             stop,
         } = self.nodes.remove(&id).unwrap();
         replica.shutdown(Duration::from_secs(3)).await;
-        drop(stop.send(()));
+        assert_eq!(stop.send(()), Ok(()), "the server ended by itself");
         server.await.unwrap();
     }
 
     /// The power fails: nothing is said to anybody, and what was not synced is gone.
-    pub async fn kill(&mut self, id: u64) {
+    pub(crate) async fn kill(&mut self, id: u64) {
         let Node {
             replica,
             server,
@@ -159,23 +159,23 @@ impl Cluster {
         } = self.nodes.remove(&id).unwrap();
         self.wires.cut(NodeId(id));
         self.disks[&id].crash(id);
-        drop(stop.send(()));
+        assert_eq!(stop.send(()), Ok(()), "the server ended by itself");
         server.await.unwrap();
         // Frees the tasks; on the disk it can do nothing any more.
         replica.shutdown(Duration::from_secs(1)).await;
         self.wires.mend(NodeId(id));
     }
 
-    pub fn replica(&self, id: u64) -> &Replica {
+    pub(crate) fn replica(&self, id: u64) -> &Replica {
         &self.nodes[&id].replica
     }
 
     /// As a node of the server does: what is unknown is proposed again under the same request id.
-    pub async fn propose(&self, id: u64, command: Command) -> Result<Outcome, ProposeError> {
+    pub(crate) async fn propose(&self, id: u64, command: Command) -> Result<Outcome, ProposeError> {
         propose(self.replica(id), command).await
     }
 
-    pub async fn leader(&self) -> u64 {
+    pub(crate) async fn leader(&self) -> u64 {
         self.eventually("a leader", |cluster| {
             cluster.nodes.iter().find_map(|(id, node)| {
                 (node.replica.status().role == RaftRole::Leader).then_some(*id)
@@ -184,7 +184,7 @@ impl Cluster {
         .await
     }
 
-    pub async fn followers(&self) -> Vec<u64> {
+    pub(crate) async fn followers(&self) -> Vec<u64> {
         let leader = self.leader().await;
         self.nodes
             .keys()
@@ -193,7 +193,7 @@ impl Cluster {
             .collect()
     }
 
-    pub async fn eventually<T>(&self, what: &str, look: impl Fn(&Self) -> Option<T>) -> T {
+    pub(crate) async fn eventually<T>(&self, what: &str, look: impl Fn(&Self) -> Option<T>) -> T {
         let deadline = soon();
         loop {
             if let Some(found) = look(self) {
@@ -216,7 +216,7 @@ impl Cluster {
     }
 
     /// Waits until all running nodes have applied the same and hold the same audit log; returns its size and root.
-    pub async fn converge(&self) -> (u64, [u8; 32]) {
+    pub(crate) async fn converge(&self) -> (u64, [u8; 32]) {
         let audit = |id: &u64| {
             self.replica(*id)
                 .with_state(|state| (state.audit().size(), state.audit().root()))
@@ -236,7 +236,7 @@ impl Cluster {
     }
 }
 
-pub async fn propose(replica: &Replica, command: Command) -> Result<Outcome, ProposeError> {
+pub(crate) async fn propose(replica: &Replica, command: Command) -> Result<Outcome, ProposeError> {
     let deadline = soon();
     loop {
         match replica.propose(&command, deadline).await {
@@ -248,7 +248,7 @@ pub async fn propose(replica: &Replica, command: Command) -> Result<Outcome, Pro
     }
 }
 
-pub fn form() -> Command {
+pub(crate) fn form() -> Command {
     let admins = vec![PrincipalName::new("admin").unwrap()];
     Command {
         node: NodeId(1),
@@ -261,7 +261,7 @@ pub fn form() -> Command {
 }
 
 /// A write that leaves one audit record, however often it is proposed.
-pub fn grant(number: u64) -> Command {
+pub(crate) fn grant(number: u64) -> Command {
     let mut request = [0; 16];
     request[8..].copy_from_slice(&number.to_be_bytes());
     let change = Change::Grant(Grant {
@@ -283,12 +283,12 @@ pub fn grant(number: u64) -> Command {
     }
 }
 
-pub fn is_done(outcome: &Outcome) -> bool {
+pub(crate) fn is_done(outcome: &Outcome) -> bool {
     matches!(outcome, Outcome::Written(Ok(_)))
 }
 
 /// Whether a node has the grant of that number.
-pub fn has_grant(replica: &Replica, number: u64) -> bool {
+pub(crate) fn has_grant(replica: &Replica, number: u64) -> bool {
     let name = PrincipalName::new(&format!("user-{number}")).unwrap();
     replica.with_state(|state| state.access().grants().any(|grant| grant.principal == name))
 }

@@ -1,7 +1,6 @@
 //! Who may call the peer port, and for what.
 
-mod support;
-
+use crate::support::{CLUSTER, Cluster};
 use conclave_core::NodeId;
 use conclave_env::{Expect, Io, Network, Remote, RemoteIdentity};
 use conclave_proto::peer::v1::peer_service_client::PeerServiceClient;
@@ -12,7 +11,6 @@ use futures::StreamExt;
 use hyper_util::rt::TokioIo;
 use std::sync::Arc;
 use std::time::Duration;
-use support::{CLUSTER, Cluster};
 use tonic::Code;
 use tonic::transport::{Channel, Endpoint};
 
@@ -179,7 +177,7 @@ async fn a_proposal_to_the_wrong_node_is_certainly_not_proposed() {
         id,
         cluster_id: CLUSTER.as_bytes().to_vec().into(),
         target,
-        command: support::grant(1).encode().into(),
+        command: crate::support::grant(1).encode().into(),
         deadline_ms: 5000,
     };
     let requests = [request(1, follower), request(2, other)];
@@ -193,7 +191,7 @@ async fn a_proposal_to_the_wrong_node_is_certainly_not_proposed() {
         );
     }
     cluster.converge().await;
-    assert!(!support::has_grant(cluster.replica(follower), 1));
+    assert!(!crate::support::has_grant(cluster.replica(follower), 1));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,0 +1,301 @@
+//! A node as its clients see it, over stand-ins for the outside: custody, commit-gated use, and storage that fails.
+
+mod world;
+
+use conclave_core::Table;
+use conclave_env::{Batch, Database, Storage as _};
+use conclave_proto::v1 as wire;
+use std::ops::Bound;
+use tonic::Code;
+use world::{World, eventually, reason};
+
+#[tokio::test]
+async fn an_acknowledged_use_has_exactly_one_record() {
+    let world = World::unsealed().await;
+    let before = world.log().await.len();
+    for number in 0..20_u8 {
+        let blob = world.encrypt("app", "demo/first", &[number]).await.unwrap();
+        assert_eq!(world.decrypt("app", &blob).await.unwrap(), [number]);
+    }
+    let log = world.log().await;
+    let uses = &log[before..];
+    assert_eq!(uses.len(), 40);
+    for (place, record) in uses.iter().enumerate() {
+        let operation = if place % 2 == 0 { "Encrypt" } else { "Decrypt" };
+        assert_eq!((record.operation.as_str(), record.outcome), (operation, 1));
+        assert_eq!(
+            (record.principal.as_str(), record.key.as_str()),
+            ("app", "demo/first")
+        );
+        assert_eq!(record.sequence, u64::try_from(before + place).unwrap());
+    }
+}
+
+#[tokio::test]
+async fn no_result_leaves_without_its_record() {
+    let world = World::unsealed().await;
+    let blob = world.encrypt("app", "demo/first", b"canary").await.unwrap();
+    world.fill_disk(true);
+    let refused = world.decrypt("app", &blob).await.unwrap_err();
+    assert_eq!(refused.code(), Code::Unavailable, "{refused}");
+    let refused = world.encrypt("app", "demo/first", b"x").await.unwrap_err();
+    assert_eq!(reason(&refused), "STORAGE_FAILED", "{refused}");
+    assert!(
+        refused.message().contains("free some"),
+        "it says what to do: {refused}"
+    );
+
+    world.fill_disk(false);
+    eventually("the node recovers by itself", async || {
+        world
+            .decrypt("app", &blob)
+            .await
+            .is_ok_and(|plaintext| plaintext == b"canary")
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn refusals_are_recorded_and_equal_ones_share_a_record() {
+    let world = World::unsealed().await;
+    let before = world.log().await.len();
+    let refused =
+        futures::future::join_all((0..30).map(|_| world.encrypt("stranger", "demo/first", b"x")));
+    for refused in refused.await {
+        let refused = refused.unwrap_err();
+        assert_eq!(refused.code(), Code::PermissionDenied);
+        assert_eq!(reason(&refused), "PERMISSION_DENIED");
+    }
+    let log = world.log().await;
+    let records = &log[before..];
+    assert!(
+        records.len() <= 3,
+        "{} records for 30 equal refusals",
+        records.len()
+    );
+    assert_eq!(records.iter().map(|record| record.count).sum::<u32>(), 30);
+    assert!(
+        records
+            .iter()
+            .all(|record| record.outcome == 2 && record.principal == "stranger")
+    );
+}
+
+#[tokio::test]
+async fn a_ciphertext_opens_only_as_it_was_made() {
+    let world = World::unsealed().await;
+    world.create("demo/second", wire::Protection::Hsm).await;
+    for key in ["demo/first", "demo/second"] {
+        let blob = world.encrypt("app", key, b"canary").await.unwrap();
+        // All at once: equal refusals wait for each other for up to a second.
+        let attempts = (0..blob.len()).map(|place| {
+            let mut changed = blob.clone();
+            changed[place] ^= 1;
+            let world = &world;
+            async move { (place, world.decrypt("app", &changed).await) }
+        });
+        for (place, opened) in futures::future::join_all(attempts).await {
+            let refused = opened.unwrap_err();
+            let expected = [Code::InvalidArgument, Code::NotFound];
+            assert!(
+                expected.contains(&refused.code()),
+                "byte {place} of {key}: {refused}"
+            );
+        }
+        let cut = world
+            .decrypt("app", &blob[..blob.len() - 1])
+            .await
+            .unwrap_err();
+        assert_eq!(reason(&cut), "CIPHERTEXT_INVALID");
+        let request = wire::DecryptRequest {
+            ciphertext: blob.clone(),
+            context: [("tenant".to_owned(), "b".to_owned())].into(),
+            ..wire::DecryptRequest::default()
+        };
+        let wrong = world.crypto("app").decrypt(request).await.unwrap_err();
+        assert_eq!(reason(&wrong), "CIPHERTEXT_INVALID");
+    }
+}
+
+#[tokio::test]
+async fn swapped_material_is_tampering_and_never_a_wrong_plaintext() {
+    for protection in [wire::Protection::Software, wire::Protection::Hsm] {
+        let mut world = World::unsealed().await;
+        world.create("demo/x", protection).await;
+        world.create("demo/y", protection).await;
+        let blob = world.encrypt("app", "demo/x", b"canary").await.unwrap();
+        world.stop().await;
+        swap_versions(&world, "demo/x", "demo/y");
+        world.run().await;
+        world.submit(0).await.unwrap();
+        world.submit(1).await.unwrap();
+        let refused = world.decrypt("app", &blob).await.unwrap_err();
+        assert_eq!(refused.code(), Code::DataLoss, "{refused}");
+        assert_eq!(reason(&refused), "MATERIAL_TAMPERED");
+    }
+}
+
+/// Exchanges the wrapped material of two keys' first versions in the node's storage.
+fn swap_versions(world: &World, one: &str, other: &str) {
+    const TABLES: [&str; 8] = [
+        "meta", "keys", "versions", "grants", "custody", "requests", "batches", "audit",
+    ];
+    assert_eq!(Table::ALL.map(Table::name), TABLES);
+    let state = world
+        .storage
+        .open(Database {
+            name: "state",
+            tables: &TABLES,
+        })
+        .unwrap();
+    let all = |table| {
+        state
+            .scan(table, Bound::Unbounded, Bound::Unbounded, 100)
+            .unwrap()
+    };
+    let id = |name: &str| {
+        let of = |row: &(Vec<u8>, Vec<u8>)| row.1.windows(name.len()).any(|w| w == name.as_bytes());
+        all("keys").into_iter().find(of).unwrap().0
+    };
+    let version = |id: &[u8]| {
+        all("versions")
+            .into_iter()
+            .find(|row| row.0.starts_with(id))
+            .unwrap()
+    };
+    let (one, other) = (version(&id(one)), version(&id(other)));
+    let mut batch = Batch::new();
+    batch.put("versions", one.0, other.1);
+    batch.put("versions", other.0, one.1);
+    state.write(batch).unwrap();
+    state.sync(Box::new(|synced| synced.unwrap()));
+}
+
+#[tokio::test]
+async fn a_wrong_share_is_named_and_the_attempt_goes_on() {
+    let mut world = World::unsealed().await;
+    world.stop().await;
+    world.run().await;
+    let sealed = world.encrypt("app", "demo/first", b"x").await.unwrap_err();
+    assert_eq!(
+        (sealed.code(), reason(&sealed).as_str()),
+        (Code::Unavailable, "NODE_SEALED")
+    );
+
+    let status = world.submit(0).await.unwrap();
+    assert_eq!(status.attempt.unwrap().submitted_by, ["alice"]);
+    let repeated = world.submit(0).await.unwrap_err();
+    assert_eq!(repeated.code(), Code::AlreadyExists);
+    assert!(repeated.message().contains("alice"), "{repeated}");
+
+    let mangled = mangled(&world);
+    let good = std::mem::replace(&mut world.shares[1].share, mangled);
+    let mangled = world.submit(1).await.unwrap_err();
+    assert_eq!(reason(&mangled), "SHARE_MANGLED");
+    assert!(mangled.message().contains("bob"), "{mangled}");
+    world.shares[1].share = good;
+    assert_eq!(
+        world.submit(1).await.unwrap().state,
+        i32::from(wire::SealState::Unsealed)
+    );
+    world.encrypt("app", "demo/first", b"x").await.unwrap();
+}
+
+fn mangled(world: &World) -> conclave_crypto::Share {
+    let mut bytes = world.shares[1].share.expose().to_vec();
+    bytes[50] ^= 1;
+    conclave_crypto::Share::from_bytes(&bytes).unwrap()
+}
+
+#[tokio::test]
+async fn a_node_whose_hsm_lost_the_root_key_seals_itself() {
+    let world = World::unsealed().await;
+    world.hsm.lose();
+    eventually("the node is sealed", async || {
+        let status = world
+            .custody("admin")
+            .status(wire::CustodyStatusRequest {})
+            .await
+            .unwrap();
+        let status = status.into_inner();
+        status.state == i32::from(wire::SealState::Sealed) && status.seal_reason.contains("HSM")
+    })
+    .await;
+    world.submit(2).await.unwrap();
+    world.submit(0).await.unwrap();
+    world.encrypt("app", "demo/first", b"x").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_write_repeated_under_its_request_id_happens_once() {
+    let world = World::unsealed().await;
+    let rotate = || wire::RotateKeyRequest {
+        request_id: vec![5; 16],
+        name: "demo/first".to_owned(),
+    };
+    let first = world
+        .keys("admin")
+        .rotate_key(rotate())
+        .await
+        .unwrap()
+        .into_inner();
+    let again = world
+        .keys("admin")
+        .rotate_key(rotate())
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!(first, again);
+    assert_eq!(first.primary_version, 2);
+    let other = wire::TransitionRequest {
+        request_id: vec![5; 16],
+        name: "demo/first".to_owned(),
+        version: 0,
+    };
+    let reused = world.keys("admin").suspend_key(other).await.unwrap_err();
+    assert_eq!(reason(&reused), "REQUEST_ID_REUSED");
+}
+
+#[tokio::test]
+async fn a_batch_has_a_result_for_each_item() {
+    let world = World::unsealed().await;
+    let blob = world.encrypt("app", "demo/first", b"good").await.unwrap();
+    let item = |ciphertext: &[u8]| wire::batch_decrypt_request::Item {
+        ciphertext: ciphertext.to_vec(),
+        aad: vec![],
+    };
+    let mut bad = blob.clone();
+    *bad.last_mut().unwrap() ^= 1;
+    let request = wire::BatchDecryptRequest {
+        items: vec![item(&blob), item(&bad), item(b"?"), item(&blob)],
+        ..wire::BatchDecryptRequest::default()
+    };
+    let before = world.log().await.len();
+    let results = world
+        .crypto("app")
+        .batch_decrypt(request)
+        .await
+        .unwrap()
+        .into_inner()
+        .results;
+    let plaintexts: Vec<_> = results
+        .into_iter()
+        .map(|result| match result.result.unwrap() {
+            wire::batch_decrypt_response::result::Result::Ok(ok) => Ok(ok.plaintext),
+            wire::batch_decrypt_response::result::Result::Error(error) => Err(error.reason),
+        })
+        .collect();
+    let invalid = Err("CIPHERTEXT_INVALID".to_owned());
+    let good = Ok(b"good".to_vec());
+    assert_eq!(plaintexts, [good.clone(), invalid.clone(), invalid, good]);
+    let log = world.log().await;
+    let counts: Vec<_> = log[before..]
+        .iter()
+        .map(|it| (it.outcome, it.count))
+        .collect();
+    assert_eq!(
+        counts,
+        [(1, 2), (3, 1)],
+        "two opened, one failed; what is no message is no use"
+    );
+}
