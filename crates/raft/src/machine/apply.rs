@@ -9,11 +9,11 @@ use crate::error::RaftError;
 use crate::limits::APPLY_ENTRIES_MAX;
 use crate::slot::StoreSlot;
 use crate::types::{Answer, LogId, Opaque, Payload, SnapshotMeta, StoredMembership, Types};
-use conclave_core::{AuditSequence, Command, LogIndex, Outcome, State, Table};
+use conclave_core::{AuditSequence, Command, LogIndex, State, Table};
 use conclave_env::StoreError;
 use futures::{Stream, StreamExt};
 use openraft::OptionalSend;
-use openraft::storage::{EntryResponder, RaftStateMachine, Snapshot};
+use openraft::storage::{ApplyResponder, EntryResponder, RaftStateMachine, Snapshot};
 use openraft::type_config::alias::SnapshotOf;
 use parking_lot::{Mutex, RwLock};
 use std::io;
@@ -101,7 +101,7 @@ impl StateMachine {
     }
 
     /// Applies entries that follow each other, all or (if the disk fails) none of them on the disk.
-    fn apply_group(&self, entries: Vec<EntryResponder<Types>>) -> Result<(), StoreError> {
+    fn apply_group(&self, entries: Vec<Readable>) -> Result<(), StoreError> {
         let machine = &*self.0;
         let mut answers = Vec::with_capacity(entries.len());
         {
@@ -109,17 +109,19 @@ impl StateMachine {
             let mut state = machine.state.write();
             let mut place = machine.place.lock();
             let mut next = place.clone();
-            for (entry, responder) in entries {
-                let log_id = entry.log_id;
-                let outcome = match entry.payload {
-                    Payload::Blank => None,
-                    Payload::Membership(membership) => {
-                        next.membership = StoredMembership::new(Some(log_id), membership);
+            for Readable {
+                log_id,
+                content,
+                responder,
+            } in entries
+            {
+                let outcome = match content {
+                    Content::Blank => None,
+                    Content::Membership(membership) => {
+                        next.membership = membership;
                         None
                     }
-                    Payload::Normal(proposal) => {
-                        Some(apply_command(&mut state, log_id, &proposal.0))
-                    }
+                    Content::Command(command) => Some(state.apply(LogIndex(log_id.index), command)),
                 };
                 next.applied = Some(log_id);
                 if let Some(responder) = responder {
@@ -141,14 +143,37 @@ impl StateMachine {
     }
 }
 
-fn apply_command(state: &mut State, log_id: LogId, bytes: &Opaque) -> Outcome {
-    match Command::decode(&bytes.0) {
-        Ok(command) => state.apply(LogIndex(log_id.index), command),
-        Err(error) => {
-            tracing::error!(index = log_id.index, %error, "a command in the log cannot be decoded");
-            Outcome::Undecodable
+/// An entry that this version can read.
+struct Readable {
+    log_id: LogId,
+    content: Content,
+    responder: Option<ApplyResponder<Types>>,
+}
+
+enum Content {
+    Blank,
+    Membership(StoredMembership),
+    Command(Command),
+}
+
+/// Reads an entry. A node that cannot must stop: to pass over what the others apply would part it from them.
+fn read((entry, responder): EntryResponder<Types>) -> io::Result<Readable> {
+    let log_id = entry.log_id;
+    let content = match entry.payload {
+        Payload::Blank => Content::Blank,
+        Payload::Membership(membership) => {
+            Content::Membership(StoredMembership::new(Some(log_id), membership))
         }
-    }
+        Payload::Normal(proposal) => Content::Command(
+            Command::decode(&proposal.0.0)
+                .map_err(|e| io::Error::other(format!("entry {} of the log: {e}", log_id.index)))?,
+        ),
+    };
+    Ok(Readable {
+        log_id,
+        content,
+        responder,
+    })
 }
 
 impl RaftStateMachine<Types> for StateMachine {
@@ -166,8 +191,9 @@ impl RaftStateMachine<Types> for StateMachine {
     {
         let mut groups = entries.ready_chunks(APPLY_ENTRIES_MAX);
         while let Some(group) = groups.next().await {
-            let group = group.into_iter().collect::<io::Result<_>>()?;
-            self.apply_group(group).map_err(io::Error::other)?;
+            let group = group.into_iter().map(|entry| read(entry?));
+            self.apply_group(group.collect::<io::Result<_>>()?)
+                .map_err(io::Error::other)?;
         }
         Ok(())
     }

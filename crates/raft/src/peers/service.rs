@@ -10,7 +10,7 @@ use crate::codec::{FORMAT, decode_payload, encode_payload};
 use crate::limits::{PROPOSAL_DEADLINE_MAX, PROPOSALS_IN_FLIGHT_MAX, READ_INDEX_MAX};
 use crate::read::LeaderRead;
 use crate::replica::Core;
-use conclave_core::NodeId;
+use conclave_core::{Command, NodeId};
 use conclave_env::{Remote, RemoteIdentity};
 use conclave_proto::peer::v1::peer_service_server::PeerService;
 use conclave_proto::peer::v1::{
@@ -140,6 +140,10 @@ impl PeerApi {
         let result = if let Err(status) = self.meant_for_us(&cluster_id, target) {
             // Whoever meant another node has proposed nothing.
             tracing::warn!(reason = %quote(status.message()), "a proposal went astray");
+            not_leader(None)
+        } else if let Err(error) = Command::decode(&command) {
+            // In the log it would stop every node of this version.
+            tracing::warn!(%error, "a node proposed what this version cannot read");
             not_leader(None)
         } else {
             let within = Duration::from_millis(deadline_ms).min(PROPOSAL_DEADLINE_MAX);

@@ -4,6 +4,7 @@ use super::{Draw, entry, log_id, open};
 use crate::fault::Fault;
 use crate::machine::{STATE, StateMachine};
 use crate::slot::StoreSlot;
+use crate::types::Payload;
 use conclave_core::{Body, ClusterId, Command, NodeId, State, TimeMs};
 use conclave_env::Store;
 use conclave_env::mem::MemStorage;
@@ -32,7 +33,7 @@ fn command(number: u64) -> Vec<u8> {
 fn replayed(upto: Option<u64>) -> State {
     let mut state = State::new();
     for index in 0..upto.map_or(0, |index| index + 1) {
-        // Every seventh command is one that nobody can read.
+        // Every seventh entry is one of openraft's own.
         if index % 7 != 6 {
             let command = Command::decode(&command(index)).unwrap();
             state.apply(conclave_core::LogIndex(index), command);
@@ -44,12 +45,11 @@ fn replayed(upto: Option<u64>) -> State {
 
 async fn apply(machine: &mut StateMachine, from: u64, count: u64) {
     let entries = (from..from + count).map(|index| {
-        let bytes = if index % 7 == 6 {
-            vec![0xff]
-        } else {
-            command(index)
-        };
-        Ok((entry(1, index, bytes), None))
+        let mut entry = entry(1, index, command(index));
+        if index % 7 == 6 {
+            entry.payload = Payload::Blank;
+        }
+        Ok((entry, None))
     });
     machine
         .apply(stream::iter(entries.collect::<Vec<_>>()))
@@ -107,6 +107,24 @@ async fn state_after_power_failures_is_that_of_its_applied_index() {
             }
             storage.crash(seed ^ life);
         }
+    }
+}
+
+/// To pass over an entry that other nodes apply would part this node from them.
+#[tokio::test]
+async fn an_entry_that_cannot_be_read_stops_the_node_and_changes_nothing() {
+    let (_, mut machine) = open(&MemStorage::new());
+    apply(&mut machine, 0, 3).await;
+    let before = machine.with_state(State::clone);
+    let mut newer = command(4);
+    newer[0] += 1;
+    for bytes in [newer, vec![1, 0xff], Vec::new()] {
+        let good = Ok((entry(1, 3, command(3)), None));
+        let bad = Ok((entry(1, 4, bytes), None));
+        let error = machine.apply(stream::iter([good, bad])).await.unwrap_err();
+        assert!(error.to_string().contains("entry 4"), "{error}");
+        assert_eq!(machine.with_state(State::clone), before);
+        assert_eq!(machine.applied_state().await.unwrap().0, Some(log_id(1, 2)));
     }
 }
 

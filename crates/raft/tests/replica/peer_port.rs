@@ -227,3 +227,37 @@ async fn only_its_own_formatted_data_directory_is_a_nodes() {
     assert!(matches!(error, RaftError::NotFormatted { .. }));
     assert!(error.to_string().contains("conclaved format"));
 }
+
+/// In the log such a command would stop every node of this version.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proposal_that_cannot_be_read_does_not_enter_the_log() {
+    let cluster = Cluster::start(3).await;
+    let leader = cluster.leader().await;
+    let mut peer = client(&cluster, if leader == 1 { 2 } else { 1 }, leader).await;
+    let before = cluster.replica(leader).status().last_log;
+    let proposal = |id, command: &'static [u8]| ProposeRequest {
+        id,
+        cluster_id: CLUSTER.as_bytes().to_vec().into(),
+        target: leader,
+        command: command.into(),
+        deadline_ms: 1_000,
+    };
+    let proposals = [
+        proposal(1, &[2, 0, 0]),
+        proposal(2, b""),
+        proposal(3, &[1, 255, 255]),
+    ];
+    let mut replies = peer
+        .propose(futures::stream::iter(proposals))
+        .await
+        .unwrap()
+        .into_inner();
+    for _ in 0..3 {
+        let reply = replies.next().await.unwrap().unwrap();
+        assert!(
+            matches!(reply.result, Some(Reply::NotLeader(_))),
+            "{reply:?}"
+        );
+    }
+    assert_eq!(cluster.replica(leader).status().last_log, before);
+}
