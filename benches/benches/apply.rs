@@ -13,8 +13,18 @@ const RECORDS: [u64; 3] = [1, 64, 1_024];
 fn formed() -> State {
     let mut state = State::new();
     let admins = vec![PrincipalName::new("admin").expect("a good name")];
-    let body = Body::Form { cluster: ClusterId([1; 16]), admins };
-    state.apply(LogIndex(1), Command { node: NodeId(1), time: TimeMs(1), body });
+    let body = Body::Form {
+        cluster: ClusterId([1; 16]),
+        admins,
+    };
+    state.apply(
+        LogIndex(1),
+        Command {
+            node: NodeId(1),
+            time: TimeMs(1),
+            body,
+        },
+    );
     state.take_changes();
     state
 }
@@ -44,17 +54,27 @@ fn batches(c: &mut Criterion) {
     for records in RECORDS {
         let records_of = |count: u64| (0..count).map(|n| record(revision, n)).collect();
         let batch = UseBatch {
-            id: BatchId { incarnation: 1, sequence: 1 },
+            id: BatchId {
+                incarnation: 1,
+                sequence: 1,
+            },
             records: records_of(records),
         };
-        let command = Command { node: NodeId(1), time: TimeMs(2), body: Body::Uses(batch) };
+        let command = Command {
+            node: NodeId(1),
+            time: TimeMs(2),
+            body: Body::Uses(batch),
+        };
         group.throughput(Throughput::Elements(records));
         group.bench_function(BenchmarkId::new("uses", records), |b| {
             b.iter_batched(
                 || (state.clone(), command.clone()),
                 |(mut state, command)| {
                     let outcome = state.apply(LogIndex(2), command);
-                    assert!(matches!(outcome, Outcome::Verdicts(_)), "the batch is recorded");
+                    assert!(
+                        matches!(outcome, Outcome::Verdicts(_)),
+                        "the batch is recorded"
+                    );
                     state.take_changes()
                 },
                 BatchSize::SmallInput,

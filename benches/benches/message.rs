@@ -29,7 +29,9 @@ fn messages(c: &mut Criterion) {
         group.bench_function(BenchmarkId::new("open", size), |b| {
             b.iter(|| {
                 let prk = message::prk_software(&material, &salt);
-                message::open(&prk, black_box(&blob), &context, b"").expect("our own").len()
+                message::open(&prk, black_box(&blob), &context, b"")
+                    .expect("our own")
+                    .len()
             });
         });
         group.bench_function(BenchmarkId::new("limit: ring seal", size), |b| {

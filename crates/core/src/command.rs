@@ -5,7 +5,7 @@ use crate::access::Grant;
 use crate::codec::{self, DecodeError};
 use crate::context::Labels;
 use crate::custody::{Custody, CustodyEvent};
-use crate::ids::{ClusterId, KekNumber, KeyId, NodeId, RequestId, TimeMs, VersionNumber};
+use crate::ids::{ClusterId, KekNumber, KeyId, NodeId, RequestId, SetId, TimeMs, VersionNumber};
 use crate::key::{Algorithm, Protection, Transition, Wrapped};
 use crate::names::{KeyName, PrincipalName};
 use crate::uses::UseBatch;
@@ -88,6 +88,9 @@ pub enum Change {
         spec: KeySpec,
         /// Drawn by the proposer.
         id: KeyId,
+        /// Under whose root key the material was wrapped; if it is no longer the current one, the
+        /// answer is a conflict.
+        set: SetId,
         /// Made by the proposer.
         wrapped: Wrapped,
     },
@@ -169,8 +172,11 @@ impl Change {
             tag: Vec::new(),
         };
         match &mut asked {
-            Self::CreateKey { id, wrapped, .. } => {
+            Self::CreateKey {
+                id, set, wrapped, ..
+            } => {
                 *id = KeyId::default();
+                *set = SetId::default();
                 *wrapped = nothing;
             }
             Self::RotateKey {
@@ -183,25 +189,11 @@ impl Change {
                 *version = VersionNumber::default();
                 *wrapped = nothing;
             }
-            Self::InitCustody(custody) => {
-                custody
-                    .custodians
-                    .iter_mut()
-                    .for_each(|c| c.share_digest = [0; 32]);
-                custody.set = crate::ids::SetId::default();
-                custody.check_value = [0; 32];
-                let w = &mut custody.wrapped;
-                for wrapped in [
-                    &mut w.hsm_kek,
-                    &mut w.software_kek,
-                    &mut w.integrity_key,
-                    &mut w.audit_signing_key,
-                ] {
-                    *wrapped = nothing.clone();
-                }
-                custody.audit_verifier_key.clear();
-            }
-            Self::Transition { .. } | Self::Grant(_) | Self::Revoke(_) | Self::Custody(_) => {}
+            Self::Transition { .. }
+            | Self::Grant(_)
+            | Self::Revoke(_)
+            | Self::InitCustody(_)
+            | Self::Custody(_) => {}
         }
         codec::digest(&asked)
     }

@@ -21,8 +21,6 @@ pub enum Outcome {
     /// The batch breaks a limit, is too old to be remembered, is of a process that has ended, or
     /// has the id of another one; nothing was recorded.
     BatchRefused,
-    /// The command was written by a newer version, or is damaged; nothing happened.
-    Undecodable,
 }
 
 impl Outcome {

@@ -159,6 +159,7 @@ fn changes() -> Vec<(&'static str, Change)> {
     let create = |name, id, pre_active| Change::CreateKey {
         spec: spec(name, pre_active),
         id: KeyId([id; 16]),
+        set,
         wrapped: wrapped(5),
     };
     let rotate = Change::RotateKey {
@@ -329,7 +330,6 @@ fn outcomes_are_read_and_written_as_before() {
         ("key".to_owned(), Outcome::Written(Ok(Written::Key(key)))),
         ("verdicts".to_owned(), Outcome::Verdicts(verdicts)),
         ("batch-refused".to_owned(), Outcome::BatchRefused),
-        ("undecodable".to_owned(), Outcome::Undecodable),
     ];
     for (n, refusal) in refusals().into_iter().enumerate() {
         let reason = refusal.reason().to_lowercase().replace('_', "-");

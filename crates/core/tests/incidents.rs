@@ -3,6 +3,8 @@
 
 #[path = "incidents/access.rs"]
 mod access;
+#[path = "incidents/ceremony.rs"]
+mod ceremony;
 #[path = "incidents/cluster.rs"]
 mod cluster;
 #[path = "incidents/expiry.rs"]

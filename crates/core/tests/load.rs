@@ -1,9 +1,10 @@
 //! Rows that do not fit each other, or that were damaged, are an error that names the row.
 
 use conclave_core::{
-    Actor, Algorithm, BatchId, Body, Change, ClusterId, Command, CorruptRow, KekNumber, KeyId,
-    KeyName, KeySpec, LogIndex, NodeId, Outcome, Pairs, PrincipalName, Protection, RequestId,
-    State, Table, TimeMs, UseBatch, Wrapped, Write, limits,
+    Actor, Algorithm, BatchId, Body, Change, ClusterId, Command, CorruptRow, Custodian,
+    CustodianName, Custody, Generation, KekNumber, KeyId, KeyName, KeySpec, LogIndex, NodeId,
+    Outcome, Pairs, PrincipalName, Protection, RequestId, RootWrapped, SetId, State, Table, TimeMs,
+    UseBatch, Wrapped, Write, limits,
 };
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -36,19 +37,46 @@ fn create(name: &str, id: u8) -> Change {
         pre_active: true,
         activate_at: Some(TimeMs(5_000)),
     };
-    let wrapped = Wrapped {
-        kek: KekNumber(1),
-        blob: vec![1; 40],
-        tag: Vec::new(),
-    };
     Change::CreateKey {
         spec,
         id: KeyId([id; 16]),
-        wrapped,
+        set: SetId([2; 16]),
+        wrapped: wrapped(),
     }
 }
 
-/// Two keys, a grant, requests and a batch.
+fn wrapped() -> Wrapped {
+    Wrapped {
+        kek: KekNumber(1),
+        blob: vec![1; 40],
+        tag: Vec::new(),
+    }
+}
+
+fn ceremony() -> Change {
+    let custodian = |name: &str| Custodian {
+        name: CustodianName::new(name).expect("a good name"),
+        recipient: format!("age1{name}"),
+        share_digest: [6; 32],
+    };
+    Change::InitCustody(Box::new(Custody {
+        set: SetId([2; 16]),
+        generation: Generation(1),
+        threshold: 2,
+        custodians: ["dora", "emil"].map(custodian).into(),
+        check_value: [4; 32],
+        wrapped: RootWrapped {
+            hsm_kek: wrapped(),
+            software_kek: wrapped(),
+            integrity_key: wrapped(),
+            audit_signing_key: wrapped(),
+        },
+        audit_verifier_key: "audit+1".to_owned(),
+        confirmed: false,
+    }))
+}
+
+/// A root key, two keys, a grant, requests and a batch.
 fn rows() -> (State, Rows) {
     let mut state = State::new();
     let admins = vec![PrincipalName::new("root").expect("a good name")];
@@ -60,15 +88,16 @@ fn rows() -> (State, Rows) {
             admins,
         },
     );
-    apply(&mut state, 2, write("root", 1, create("a/k", 1)));
-    apply(&mut state, 3, write("root", 2, create("b/k", 2)));
+    apply(&mut state, 2, write("root", 0, ceremony()));
+    apply(&mut state, 3, write("root", 1, create("a/k", 1)));
+    apply(&mut state, 4, write("root", 2, create("b/k", 2)));
     let id = BatchId {
         incarnation: 5,
         sequence: 0,
     };
     apply(
         &mut state,
-        4,
+        5,
         Body::Uses(UseBatch {
             id,
             records: Vec::new(),
@@ -202,7 +231,7 @@ fn request_memory_of_the_cluster_is_bounded() {
     let per_principal = limits::REQUESTS_PER_PRINCIPAL_MAX as u64;
     for n in 0..limits::REQUESTS_MAX as u64 + 10 {
         let principal = format!("p{}", n / per_principal);
-        apply(&mut state, n + 5, write(&principal, n, create("a/k", 1)));
+        apply(&mut state, n + 6, write(&principal, n, create("a/k", 1)));
         for change in state.take_changes() {
             if change.table == Table::Requests {
                 count = if change.value.is_some() {

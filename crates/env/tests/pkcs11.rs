@@ -59,10 +59,10 @@ fn in_own_process(test: &str, labels: &[&str]) -> Option<PathBuf> {
     let output = String::from_utf8_lossy(&run.stdout).into_owned();
     assert!(
         run.status.success(),
-        "{text}{}",
+        "{output}{}",
         String::from_utf8_lossy(&run.stderr)
     );
-    assert!(text.contains("1 passed"), "{text}");
+    assert!(output.contains("1 passed"), "{output}");
     None
 }
 

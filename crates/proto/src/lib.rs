@@ -3,8 +3,15 @@
 //! `v1` is public, `peer::v1` is spoken between nodes, `store::v1` is the audit record as it is stored.
 //! Callers turn these types into `conclave-core`'s at their door and use nothing of them behind it.
 
-#![allow(missing_docs, reason = "generated code; the .proto files are the documentation")]
-#![allow(clippy::pedantic, clippy::allow_attributes_without_reason, reason = "generated code")]
+#![allow(
+    missing_docs,
+    reason = "generated code; the .proto files are the documentation"
+)]
+#![allow(
+    clippy::pedantic,
+    clippy::allow_attributes_without_reason,
+    reason = "generated code"
+)]
 #![allow(unused_qualifications, reason = "generated code")]
 
 /// The public API, `conclave.v1`.

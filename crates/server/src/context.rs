@@ -195,12 +195,9 @@ impl NodeContext {
         loop {
             let why = match self.replica.get()?.propose(&command, deadline).await {
                 Ok(Outcome::Written(answer)) => return Ok(answer?),
-                Ok(
-                    Outcome::None
-                    | Outcome::Verdicts(_)
-                    | Outcome::BatchRefused
-                    | Outcome::Undecodable,
-                ) => return Err(ServiceError::Outdated),
+                Ok(Outcome::None | Outcome::Verdicts(_) | Outcome::BatchRefused) => {
+                    return Err(ServiceError::Outdated);
+                }
                 Err(ProposeError::NotProposed { why }) => {
                     return Err(ServiceError::NoQuorum { why });
                 }

@@ -123,8 +123,8 @@ pub enum ServiceError {
         /// What there is too much of.
         what: &'static str,
     },
-    /// Key or rules changed again and again meanwhile.
-    #[error("the key changed too often while it was used: retry")]
+    /// Key, rules or custody changed again and again meanwhile.
+    #[error("what the request depends on changed again and again meanwhile: retry")]
     Contended,
     /// The node stops.
     #[error("this node is stopping: try another one")]

@@ -3,7 +3,7 @@
 
 use crate::context::NodeContext;
 use crate::limits::HSM_CHECK_INTERVAL;
-use crate::node::pause;
+use crate::stopping::pause;
 use std::sync::Arc;
 use tokio::sync::watch;
 use tonic_health::ServingStatus;

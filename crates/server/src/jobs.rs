@@ -5,9 +5,9 @@ use crate::custody::{resume_from_token, seal_by_itself};
 use crate::limits::{
     FORM_INTERVAL, HSM_CHECK_INTERVAL, SHUTDOWN_MAX, STORAGE_PROBE_INTERVAL, TICK_INTERVAL,
 };
-use crate::node::pause;
 use crate::replica_slot::Slot;
-use conclave_core::{Body, Command};
+use crate::stopping::pause;
+use conclave_core::{Body, Command, Custody};
 use conclave_env::HsmError;
 use conclave_raft::{Replica, Role};
 use std::sync::Arc;
@@ -59,21 +59,15 @@ async fn lead(context: Arc<NodeContext>, mut stopping: watch::Receiver<bool>) {
     }
 }
 
-/// Seals the node when its HSM loses the root key, forgets unseal attempts whose time is up, and takes up a root key
-/// that an earlier life left on the token.
+/// Seals the node when its HSM loses the root key or another ceremony replaces it, forgets unseal attempts whose time is
+/// up, and takes up a root key that an earlier life left on the token.
 async fn watch_hsm(context: Arc<NodeContext>, mut stopping: watch::Receiver<bool>) {
     let mut may_resume = true;
     while pause(&mut stopping, HSM_CHECK_INTERVAL).await {
         forget_expired_attempt(&context);
-        if let Ok(keys) = context.seal.unsealed() {
+        if context.seal.reason().is_none() {
             may_resume = false;
-            let health = keys.check_hsm().await;
-            drop(keys);
-            if let Err(error) = health
-                && error != HsmError::Busy
-            {
-                seal_by_itself(&context, format!("the HSM lost the root key: {error}")).await;
-            }
+            seal_if_lost(&context).await;
             continue;
         }
         if may_resume {
@@ -83,6 +77,35 @@ async fn watch_hsm(context: Arc<NodeContext>, mut stopping: watch::Receiver<bool
             tracing::warn!(%error, "the HSM does not answer");
         }
     }
+}
+
+/// Seals the node if its keys are of no use any more: the HSM lost them, or another ceremony replaced the root key.
+async fn seal_if_lost(context: &NodeContext) {
+    // A ceremony on this node commits its set before it puts its own keys in place; sealing in between would clear
+    // the HSM under it. The next check sees what came of it.
+    let Ok(_turn) = context.seal.turn.try_lock() else {
+        return;
+    };
+    let (Ok(keys), Ok(replica)) = (context.seal.unsealed(), context.replica.get()) else {
+        return;
+    };
+    let (set, health) = (keys.set(), keys.check_hsm().await);
+    drop(keys);
+    let replaced = |custody: &Custody| custody.set != set;
+    let reason = match health {
+        Err(error @ (HsmError::KeyGone | HsmError::Lost { .. })) => {
+            format!("the HSM lost the root key: {error}")
+        }
+        Err(error) => {
+            tracing::warn!(%error, "the HSM does not answer");
+            return;
+        }
+        Ok(()) if replica.with_state(|state| state.custody().is_some_and(replaced)) => {
+            "the root key was replaced by another ceremony".to_owned()
+        }
+        Ok(()) => return,
+    };
+    seal_by_itself(context, reason).await;
 }
 
 /// Whether there is nothing more to try.

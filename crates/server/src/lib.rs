@@ -20,6 +20,7 @@ mod replica_slot;
 mod seal;
 mod serve;
 mod services;
+mod stopping;
 mod unsealed;
 mod uses;
 

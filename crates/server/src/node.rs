@@ -14,7 +14,6 @@ use conclave_env::{Audience, Env};
 use conclave_raft::{MemberNode, RaftError, Replica, ReplicaConfig};
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 use thiserror::Error;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -157,11 +156,4 @@ impl NodeContext {
         self.replica.put(Slot::Running(replica));
         Ok(())
     }
-}
-
-/// A pause that ends early when the node stops; `false` then.
-pub(crate) async fn pause(stopping: &mut watch::Receiver<bool>, time: Duration) -> bool {
-    timeout(time, stopping.wait_for(|stop| *stop))
-        .await
-        .is_err()
 }

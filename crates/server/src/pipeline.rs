@@ -200,7 +200,7 @@ impl Committer {
                     let why = "the batch came too late".to_owned();
                     return Err(ServiceError::Unknown { why });
                 }
-                Ok(Outcome::None | Outcome::Written(_) | Outcome::Undecodable) => {
+                Ok(Outcome::None | Outcome::Written(_)) => {
                     return Err(ServiceError::Outdated);
                 }
                 Err(ProposeError::NotProposed { why }) => {

@@ -7,6 +7,7 @@ use crate::limits::{
 };
 use crate::peer_gate::PeerGate;
 use crate::services::{AccessApi, AuditApi, ClusterApi, CryptoApi, CustodyApi, KeyApi};
+use crate::stopping::stopped;
 use conclave_env::Incoming;
 use conclave_proto::peer::v1::peer_service_server::PeerServiceServer;
 use conclave_proto::v1::access_service_server::AccessServiceServer;
@@ -26,11 +27,6 @@ fn server() -> Server {
         .http2_max_header_list_size(HEADER_BYTES_MAX)
         .http2_max_pending_accept_reset_streams(Some(PENDING_RESETS_MAX))
         .max_concurrent_streams(CALLS_PER_CONNECTION_MAX)
-}
-
-async fn stopped(mut stopping: watch::Receiver<bool>) {
-    // An error means that the node is gone, which is a stop too.
-    drop(stopping.wait_for(|stop| *stop).await);
 }
 
 macro_rules! bounded {

@@ -7,7 +7,7 @@ use crate::limits::LOADED_VERSIONS_MAX;
 use crate::loaded::{Loaded, LoadedVersions};
 use conclave_core::{
     Algorithm, ClusterId, Custody, Generation, KekNumber, KeyId, KeyName, Protection, RootWrapped,
-    VersionNumber, Wrapped,
+    SetId, VersionNumber, Wrapped,
 };
 use conclave_crypto::{
     AuditSigningSeed, Binding, IntegrityKey, KekBinding, KeyMaterial, MessagePrk, Secret,
@@ -25,6 +25,7 @@ const PURPOSE: &str = "encrypt";
 /// The keys of an unsealed node.
 pub struct Unsealed {
     cluster: ClusterId,
+    set: SetId,
     hsm: Arc<dyn Hsm>,
     root: HsmKey,
     hsm_kek: HsmKey,
@@ -149,6 +150,7 @@ impl Unsealed {
         }
         Ok(Self {
             cluster,
+            set: custody.set,
             root,
             hsm_kek: hsm
                 .unwrap(root, &wrapped.hsm_kek.blob, HsmKeyKind::Kek)
@@ -159,6 +161,11 @@ impl Unsealed {
             versions: LoadedVersions::new(LOADED_VERSIONS_MAX, hsm.clone()),
             hsm,
         })
+    }
+
+    /// The share set of the root key.
+    pub fn set(&self) -> SetId {
+        self.set
     }
 
     /// Makes material for a new version.

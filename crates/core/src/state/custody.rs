@@ -37,6 +37,11 @@ impl State {
             {
                 return Err(Refusal::StaleSet);
             }
+            CustodyEvent::ShareAccepted { custodian, .. }
+                if custody.custodian(custodian).is_none() =>
+            {
+                return Err(Refusal::StaleSet);
+            }
             CustodyEvent::Unsealed { .. } => {
                 custody.confirmed = true;
                 self.save_custody();

@@ -3,7 +3,7 @@
 use super::writes::{Answer, limit};
 use super::{Place, State};
 use crate::command::KeySpec;
-use crate::ids::{KeyId, VersionNumber};
+use crate::ids::{KeyId, SetId, VersionNumber};
 use crate::key::{Key, KeyInfo, KeyState, KeyVersion, Transition, Wrapped};
 use crate::limits::{KEYS_MAX, VERSIONS_MAX};
 use crate::names::KeyName;
@@ -23,7 +23,7 @@ impl State {
         &mut self,
         place: Place,
         spec: &KeySpec,
-        id: KeyId,
+        (id, set): (KeyId, SetId),
         wrapped: &Wrapped,
     ) -> Answer {
         if !wrapped.is_bounded() {
@@ -35,7 +35,10 @@ impl State {
         if self.keys.contains_key(&spec.name) {
             return Err(Refusal::KeyExists(spec.name.clone()));
         }
-        if self.names.contains_key(&id) {
+        // The ceremony may have been held again since the material was wrapped, and what the earlier
+        // root key wraps could never be unwrapped.
+        let custody = self.custody.as_ref().ok_or(Refusal::NoCustody)?;
+        if custody.set != set || self.names.contains_key(&id) {
             return Err(Refusal::Conflict);
         }
         if self.keys.len() >= KEYS_MAX {

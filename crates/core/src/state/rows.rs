@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 /// A table of the state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Table {
-    /// One row: [`Meta`].
+    /// One row: what has no table of its own.
     Meta,
     /// Keys without their versions, by id.
     Keys,

@@ -45,8 +45,10 @@ impl State {
         }
         let answer = self.write_once(place, write);
         // A conflict is the proposer's affair: it proposes the same request again with other
-        // material.
-        if answer != Err(Refusal::Conflict) {
+        // material. A ceremony that is repeated gives other shares: the first answer, without those
+        // that belong to it, is of no use.
+        let ceremony = matches!(write.change, Change::InitCustody(_));
+        if answer != Err(Refusal::Conflict) && !ceremony {
             let (request, time, answer) = (write.request, place.time, answer.clone());
             self.remember(Remembered {
                 principal,
@@ -168,8 +170,13 @@ impl State {
 
     fn carry_out(&mut self, place: Place, change: &Change, note: &mut Note) -> Answer {
         match change {
-            Change::CreateKey { spec, id, wrapped } => {
-                let answer = self.create_key(place, spec, *id, wrapped)?;
+            Change::CreateKey {
+                spec,
+                id,
+                set,
+                wrapped,
+            } => {
+                let answer = self.create_key(place, spec, (*id, *set), wrapped)?;
                 note.version = 1;
                 note.key_id = id.as_bytes().to_vec();
                 Ok(answer)

@@ -4,8 +4,8 @@ use crate::cluster::{
     ACTIONS, Cluster, ROLES, create, custody, grant, key, powers, ring, transition, who, wrapped,
 };
 use conclave_core::{
-    Action, Actor, Body, Change, ClusterId, Command, CustodianName, CustodyEvent, KeyId, LogIndex,
-    NodeId, Outcome, Refusal, RequestId, Role, Scope, SetId, State, TimeMs, Transition,
+    Action, Actor, Body, Change, ClusterId, Command, CustodianName, Custody, CustodyEvent, KeyId,
+    LogIndex, NodeId, Outcome, Refusal, RequestId, Role, Scope, SetId, State, TimeMs, Transition,
     VersionNumber, Write, Written,
 };
 use proptest::prelude::*;
@@ -24,7 +24,7 @@ proptest! {
     ) {
         let names = ["mallory", "accomplice", "root"];
         let scopes = [Scope::All, ring("a"), ring("b")];
-        let mut cluster = Cluster::new();
+        let mut cluster = Cluster::with_custody();
         for (name, at, role) in begin {
             cluster.must("root", Change::Grant(grant(names[name], &scopes[at], ROLES[role])));
         }
@@ -38,7 +38,7 @@ proptest! {
                 0..=3 => Change::Grant(grant),
                 4 => Change::Revoke(grant),
                 5 => create(["a/k", "b/k", "c/k"][at], kind, None),
-                6 => Change::InitCustody(Box::new(custody())),
+                6 => Change::InitCustody(Box::new(Custody { set: SetId([3; 16]), ..custody() })),
                 _ => transition(["a/k", "b/k", "c/k"][at], Transition::Suspend),
             };
             let _ = cluster.write(names[by], change);
@@ -53,7 +53,7 @@ proptest! {
         }
         prop_assert!(admin_of_a || cluster.state.key(&key("a/k")).is_none());
         prop_assert!(cluster.state.key(&key("b/k")).is_none());
-        prop_assert!(cluster.state.custody().is_none());
+        prop_assert_eq!(cluster.state.custody(), Some(&custody()));
     }
 }
 
@@ -187,7 +187,7 @@ fn guarded_custody_changes() -> Vec<(Action, Scope, Change)> {
 /// The same matrix through `apply`: each change is checked against its own action and place.
 #[test]
 fn wrong_permission_checked_by_writes() {
-    let mut base = Cluster::new();
+    let mut base = Cluster::with_custody();
     for (n, name) in (0..).zip(["a/active", "a/waiting", "b/active"]) {
         base.must("root", create(name, n, (n == 1).then_some(u64::MAX)));
     }

@@ -52,6 +52,7 @@ pub(crate) fn wrapped() -> Wrapped {
     }
 }
 
+/// A key of the cluster that [`custody`] belongs to.
 pub(crate) fn create(name: &str, id: u8, activate_at: Option<u64>) -> Change {
     let spec = KeySpec {
         name: key(name),
@@ -64,6 +65,7 @@ pub(crate) fn create(name: &str, id: u8, activate_at: Option<u64>) -> Change {
     Change::CreateKey {
         spec,
         id: KeyId([id; 16]),
+        set: SetId([2; 16]),
         wrapped: wrapped(),
     }
 }
@@ -118,6 +120,13 @@ impl Cluster {
         };
         let (cluster, admins) = (ClusterId([1; 16]), vec![who("root")]);
         it.apply(Body::Form { cluster, admins });
+        it
+    }
+
+    /// With a root key, so that it can have keys.
+    pub(crate) fn with_custody() -> Self {
+        let mut it = Self::new();
+        it.must("root", Change::InitCustody(Box::new(custody())));
         it
     }
 

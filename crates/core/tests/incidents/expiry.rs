@@ -13,7 +13,7 @@ fn near_expiry_request_memory() {
         (memory + 1, false),
     ] {
         for tick in [false, true] {
-            let mut cluster = Cluster::new();
+            let mut cluster = Cluster::with_custody();
             let first = cluster
                 .ask(7, "root", create("a/k", 1, None))
                 .expect("it is allowed");
@@ -41,7 +41,7 @@ fn near_expiry_request_memory() {
 /// A clock that is set back makes nothing young again.
 #[test]
 fn near_expiry_with_a_clock_set_back() {
-    let mut cluster = Cluster::new();
+    let mut cluster = Cluster::with_custody();
     let at = cluster.time + limits::REQUEST_MEMORY_MS;
     cluster.must("root", create("a/k", 1, Some(at)));
     cluster
@@ -67,7 +67,7 @@ fn near_expiry_with_a_clock_set_back() {
 #[test]
 fn near_expiry_activation() {
     for (offset, active) in [(-1_i64, false), (0, true), (1, true)] {
-        let mut cluster = Cluster::new();
+        let mut cluster = Cluster::with_custody();
         let at = cluster.time + 500;
         cluster.must("root", create("a/k", 1, Some(at)));
         cluster.time = at.saturating_add_signed(offset);
@@ -91,7 +91,7 @@ fn near_expiry_activation() {
                 last.detail.as_str(),
             );
             assert_eq!(said, ("ActivateKey", "a/k", "PRE_ACTIVE -> ACTIVE"));
-            assert_eq!((last.key_id.len(), last.key_revision), (16, 2));
+            assert_eq!((last.key_id.len(), last.key_revision), (16, 3));
         }
         assert!(
             !cluster.state.is_due(TimeMs(cluster.time)),
@@ -99,7 +99,7 @@ fn near_expiry_activation() {
         );
     }
     // A date that has passed counts no more once the key was activated by hand.
-    let mut cluster = Cluster::new();
+    let mut cluster = Cluster::with_custody();
     cluster.must("root", create("a/k", 1, Some(2_000)));
     cluster.must("root", transition("a/k", Transition::Activate));
     cluster.must("root", transition("a/k", Transition::Suspend));
@@ -112,11 +112,12 @@ fn near_expiry_activation() {
 /// More than a tick may do at once is done by the next ones, the earliest date first.
 #[test]
 fn near_expiry_of_many() {
-    let mut cluster = Cluster::new();
+    let mut cluster = Cluster::with_custody();
     let count = limits::TICK_WORK_MAX + 5;
     for n in 0..count {
-        let Change::CreateKey { spec, wrapped, .. } =
-            create(&format!("a/{n}"), 0, Some(9_000 - n as u64))
+        let Change::CreateKey {
+            spec, set, wrapped, ..
+        } = create(&format!("a/{n}"), 0, Some(9_000 - n as u64))
         else {
             unreachable!("create creates")
         };
@@ -127,6 +128,7 @@ fn near_expiry_of_many() {
             Change::CreateKey {
                 spec,
                 id: KeyId(id),
+                set,
                 wrapped,
             },
         );

@@ -80,7 +80,7 @@ fn audit_log_flooded_by_text() {
 /// State that changes between decision and log: the record does not count.
 #[test]
 fn check_then_use() {
-    let mut cluster = Cluster::new();
+    let mut cluster = Cluster::with_custody();
     cluster.must("root", create("a/k", 1, None));
     cluster.must("root", Change::Grant(grant("ann", &ring("a"), Role::User)));
     let decide = |cluster: &Cluster| {
@@ -131,7 +131,7 @@ fn check_then_use() {
 /// not.
 #[test]
 fn audit_record_of_a_write() {
-    let mut cluster = Cluster::new();
+    let mut cluster = Cluster::with_custody();
     let formed = cluster.state.access().revision();
     cluster.leaves();
     cluster.must("root", Change::Grant(grant("ann", &ring("a"), Role::User)));

@@ -40,7 +40,7 @@ fn two_names_one_identity() {
         assert!(KeyName::new(&format!("{twin}/k")).is_err(), "{twin:?}");
     }
     // What differs by one byte is somebody else.
-    let mut cluster = Cluster::new();
+    let mut cluster = Cluster::with_custody();
     cluster.must("root", Change::Grant(grant("ann", &Scope::All, Role::User)));
     cluster.must("root", create("a/k", 1, None));
     for (name, allowed) in [
@@ -159,7 +159,7 @@ fn wildcard_through_an_identity() {
 
 #[test]
 fn range_and_list_bounds() {
-    let mut cluster = Cluster::new();
+    let mut cluster = Cluster::with_custody();
     let names = ["a/k", "a/k-1", "a/k/z", "a/kz", "aa/k", "b/k"];
     for (n, name) in (0..).zip(names) {
         cluster.must("root", create(name, n, None));

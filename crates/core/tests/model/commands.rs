@@ -9,6 +9,9 @@ use conclave_core::{
     State, TimeMs, UseBatch, UseRecord, UsedKey, VersionNumber, Wrapped, Write,
 };
 
+/// The last one never holds a share.
+const CUSTODIANS: [&str; 4] = ["bob", "carl", "dora", "eve"];
+
 pub(crate) fn wrapped(bytes: u16) -> Wrapped {
     Wrapped {
         kek: KekNumber(1),
@@ -18,7 +21,6 @@ pub(crate) fn wrapped(bytes: u16) -> Wrapped {
 }
 
 pub(crate) fn custody(set: u8, count: u8, threshold: u8, confirmed: bool) -> Custody {
-    let names = ["bob", "carl", "dora"];
     let custodian = |name: &&str| Custodian {
         name: CustodianName::new(name).expect("a good name"),
         recipient: format!("age1{name}"),
@@ -28,7 +30,7 @@ pub(crate) fn custody(set: u8, count: u8, threshold: u8, confirmed: bool) -> Cus
         set: SetId([set; 16]),
         generation: Generation(1),
         threshold,
-        custodians: names
+        custodians: CUSTODIANS
             .iter()
             .take(usize::from(count))
             .map(custodian)
@@ -45,10 +47,10 @@ pub(crate) fn custody(set: u8, count: u8, threshold: u8, confirmed: bool) -> Cus
     }
 }
 
-fn event(number: u8, set: u8, reason: u16) -> CustodyEvent {
+fn event(number: u8, custodian: u8, set: u8, reason: u16) -> CustodyEvent {
     let set = SetId([set; 16]);
     let reason = "r".repeat(usize::from(reason));
-    let custodian = CustodianName::new("bob").expect("a good name");
+    let custodian = CustodianName::new(CUSTODIANS[usize::from(custodian)]).expect("a good name");
     match number {
         0 => CustodyEvent::ShareAccepted { custodian, set },
         1 => CustodyEvent::ShareRefused {
@@ -194,6 +196,7 @@ impl Step {
             Kind::Create {
                 key,
                 id,
+                set,
                 pre_active,
                 date,
                 blob,
@@ -207,6 +210,7 @@ impl Step {
                     activate_at: date.map(|after| TimeMs(model.time + u64::from(after))),
                 },
                 id: KeyId([*id; 16]),
+                set: set.map_or_else(|| model.set(), |set| SetId([set; 16])),
                 wrapped: wrapped(*blob),
             },
             Kind::Rotate {
@@ -229,9 +233,10 @@ impl Step {
             } => Change::InitCustody(Box::new(custody(*set, *count, *threshold, *confirmed))),
             Kind::Event {
                 event: number,
+                custodian,
                 set,
                 reason,
-            } => Change::Custody(event(*number, *set, *reason)),
+            } => Change::Custody(event(*number, *custodian, *set, *reason)),
             Kind::Transition {
                 key,
                 version,

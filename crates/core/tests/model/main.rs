@@ -224,6 +224,22 @@ fn run(steps: &[Step]) {
     assert_eq!(one.state.audit().root(), merkle_root(&one.leaves()));
 }
 
+/// A ceremony that counts, if the cluster has been formed.
+fn ceremony(like: &Step) -> Step {
+    let (set, count, threshold, confirmed) = (0, 3, 2, false);
+    Step {
+        actor: 0,
+        source: 9,
+        kind: steps::Kind::InitCustody {
+            set,
+            count,
+            threshold,
+            confirmed,
+        },
+        ..like.clone()
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig {
         cases: 2_048,
@@ -233,10 +249,13 @@ proptest! {
 
     #[test]
     fn state_agrees_with_the_model(steps in prop::collection::vec(step(), 1..120)) {
-        // Most runs begin with a formed cluster, or nothing would happen in them.
+        // Most runs begin with a formed cluster and a root key, or little would happen in them.
         let mut all = Vec::new();
         if steps.len() % 10 != 0 {
             all.push(Step { kind: steps::Kind::Form(vec![0]), ..steps[0].clone() });
+        }
+        if steps.len() % 10 > 2 {
+            all.push(ceremony(&steps[0]));
         }
         all.extend(steps);
         run(&all);
@@ -268,12 +287,17 @@ proptest! {
         let form = Body::Form { cluster, admins };
         let (node, time) = (conclave_core::NodeId(1), conclave_core::TimeMs(1));
         state.apply(LogIndex(1), Command { node, time, body: form });
+        let tick = Step { node: 1, time: 1, actor: 0, request: 0, source: 1, remember_state: false,
+            kind: steps::Kind::Tick };
+        let mut all = vec![ceremony(&tick)];
         for key in 0..u8::try_from(made).unwrap() {
-            let kind = steps::Kind::Create { key, id: key, pre_active: false, date: None, blob: 9 };
-            let step = Step { node: 1, time: 1, actor: 0, request: key, source: 1,
-                remember_state: false, kind };
+            let kind = steps::Kind::Create { key, id: key, set: None, pre_active: false, date: None,
+                blob: 9 };
+            all.push(Step { request: key, kind, ..tick.clone() });
+        }
+        for (index, step) in (2..).zip(all) {
             let command = step.command(&Model::default(), &state, &state, &[]);
-            state.apply(LogIndex(u64::from(key) + 2), command);
+            state.apply(LogIndex(index), command);
         }
         let after = after.map(steps::key_name);
         let mut names: Vec<&str> = KEYS.iter().copied().take(made).collect();

@@ -3,7 +3,7 @@
 use conclave_core::limits::{BATCHES_PER_NODE_MAX, RECORDS_PER_BATCH_MAX, TEXT_BYTES_MAX};
 use conclave_core::{
     Action, AuditSequence, Body, Command, Custody, Grant, KeyState, Outcome, Purpose, Role, Scope,
-    Transition, UseBatch, UseRecord, UsedKey, Verdict, Written,
+    SetId, Transition, UseBatch, UseRecord, UsedKey, Verdict, Written,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -58,7 +58,6 @@ pub(crate) fn class(outcome: &Outcome) -> String {
         Outcome::Written(Err(refusal)) => refusal.reason().to_owned(),
         Outcome::Verdicts(verdicts) => format!("{verdicts:?}"),
         Outcome::BatchRefused => "batch refused".to_owned(),
-        Outcome::Undecodable => "undecodable".to_owned(),
     }
 }
 
@@ -78,6 +77,11 @@ pub(crate) fn step(from: KeyState, transition: Transition) -> Option<KeyState> {
 }
 
 impl Model {
+    /// The current set of shares; before a ceremony, the one of the first.
+    pub(crate) fn set(&self) -> SetId {
+        self.custody.as_ref().map(|it| it.set).unwrap_or_default()
+    }
+
     pub(crate) fn holds(&self, principal: &str, roles: &[Role], keyring: Option<&str>) -> bool {
         self.grants.iter().any(|grant| {
             let there = match &grant.scope {

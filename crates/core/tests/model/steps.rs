@@ -34,6 +34,8 @@ pub(crate) enum Kind {
     Create {
         key: u8,
         id: u8,
+        /// `None`: the current one.
+        set: Option<u8>,
         pre_active: bool,
         date: Option<u32>,
         blob: u16,
@@ -63,6 +65,7 @@ pub(crate) enum Kind {
     },
     Event {
         event: u8,
+        custodian: u8,
         set: u8,
         reason: u16,
     },
@@ -131,10 +134,13 @@ fn use_step() -> impl Strategy<Value = UseStep> {
 
 fn kind() -> impl Strategy<Value = Kind> {
     let date = prop_oneof![3 => Just(None), 2 => (0_u32..900_000).prop_map(Some)];
+    let other_set = prop_oneof![9 => Just(None), 1 => (0_u8..3).prop_map(Some)];
     prop_oneof![
         1 => prop::collection::vec(0_u8..4, 0..3).prop_map(Kind::Form),
-        8 => (0_u8..4, 0_u8..5, any::<bool>(), date, blob()).prop_map(
-            |(key, id, pre_active, date, blob)| Kind::Create { key, id, pre_active, date, blob }),
+        8 => (0_u8..4, 0_u8..5, other_set, any::<bool>(), date, blob()).prop_map(
+            |(key, id, set, pre_active, date, blob)| {
+                Kind::Create { key, id, set, pre_active, date, blob }
+            }),
         6 => (0_u8..4, prop::bool::weighted(0.1), prop_oneof![6 => Just(1_u8), 1 => 0_u8..3],
             blob()).prop_map(
             |(key, wrong_id, offset, blob)| Kind::Rotate { key, wrong_id, offset, blob }),
@@ -142,12 +148,13 @@ fn kind() -> impl Strategy<Value = Kind> {
             |(key, version, transition)| Kind::Transition { key, version, transition }),
         12 => (prop::bool::weighted(0.7), 0_u8..4, 0_u8..3, role()).prop_map(
             |(give, to, scope, role)| Kind::Access { give, to, scope, role }),
-        2 => (0_u8..3, 1_u8..4, 1_u8..4, prop::bool::weighted(0.1)).prop_map(
+        4 => (0_u8..3, 1_u8..4, 1_u8..4, prop::bool::weighted(0.1)).prop_map(
             |(set, count, threshold, confirmed)| {
                 Kind::InitCustody { set, count, threshold, confirmed }
             }),
-        4 => (0_u8..6, 0_u8..3, prop_oneof![6 => Just(9_u16), 1 => Just(512), 1 => Just(513)])
-            .prop_map(|(event, set, reason)| Kind::Event { event, set, reason }),
+        4 => (0_u8..6, 0_u8..4, 0_u8..3,
+            prop_oneof![6 => Just(9_u16), 1 => Just(512), 1 => Just(513)]).prop_map(
+            |(event, custodian, set, reason)| Kind::Event { event, custodian, set, reason }),
         12 => (prop_oneof![8 => Just(5_u8), 1 => 4_u8..7], any::<u8>(),
             prop::collection::vec(use_step(), 0..5)).prop_map(
             |(incarnation, sequence, records)| Kind::Uses { incarnation, sequence, records }),

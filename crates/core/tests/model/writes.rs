@@ -4,7 +4,7 @@ use crate::reference::{Answered, Model, ModelKey, key_class, step};
 use conclave_core::limits::{REQUEST_MEMORY_MS, TEXT_BYTES_MAX, WRAPPED_BYTES_MAX};
 use conclave_core::{
     Actor, Change, Custody, CustodyEvent, Grant, KeyId, KeyName, KeySpec, KeyState, Role, Scope,
-    Transition, VersionNumber, Wrapped, Write,
+    SetId, Transition, VersionNumber, Wrapped, Write,
 };
 use std::collections::BTreeSet;
 
@@ -49,7 +49,7 @@ impl Model {
             };
         }
         let answer = self.write_new(index, Some(&principal), &write.change);
-        if answer != "CONFLICT" {
+        if answer != "CONFLICT" && !matches!(write.change, Change::InitCustody(_)) {
             let (time, answer) = (self.time, answer.clone());
             self.answered.push(Answered {
                 principal,
@@ -106,8 +106,13 @@ impl Model {
 
     fn carry_out(&mut self, index: u64, change: &Change) -> Result<String, &'static str> {
         match change {
-            Change::CreateKey { spec, id, wrapped } => {
-                self.create(index, spec, *id, wrapped)?;
+            Change::CreateKey {
+                spec,
+                id,
+                set,
+                wrapped,
+            } => {
+                self.create(index, spec, (*id, *set), wrapped)?;
                 Ok(self.answer(&spec.name))
             }
             Change::RotateKey {
@@ -137,6 +142,11 @@ impl Model {
             Change::InitCustody(custody) => self.init_custody(custody),
             Change::Custody(event) => {
                 let custody = self.custody.as_mut().ok_or("CUSTODY_NOT_INITIALIZED")?;
+                if let CustodyEvent::ShareAccepted { custodian, .. } = event
+                    && !custody.custodians.iter().any(|it| it.name == *custodian)
+                {
+                    return Err("SHARE_SET_REPLACED");
+                }
                 if let CustodyEvent::ShareAccepted { set, .. } | CustodyEvent::Unsealed { set } =
                     event
                     && *set != custody.set
@@ -153,7 +163,7 @@ impl Model {
         &mut self,
         index: u64,
         spec: &KeySpec,
-        id: KeyId,
+        (id, set): (KeyId, SetId),
         wrapped: &Wrapped,
     ) -> Result<(), &'static str> {
         if !bounded(wrapped) || (spec.activate_at.is_some() && !spec.pre_active) {
@@ -161,6 +171,9 @@ impl Model {
         }
         if self.keys.contains_key(spec.name.as_str()) {
             return Err("KEY_EXISTS");
+        }
+        if set != self.custody.as_ref().ok_or("CUSTODY_NOT_INITIALIZED")?.set {
+            return Err("CONFLICT");
         }
         if self.keys.values().any(|key| key.id == id.0) {
             return Err("CONFLICT");
@@ -273,18 +286,11 @@ fn asked(change: &Change) -> String {
     match change {
         Change::CreateKey { spec, .. } => format!("create {spec:?}"),
         Change::RotateKey { name, .. } => format!("rotate {name}"),
-        Change::InitCustody(it) => {
-            let who: Vec<_> = it
-                .custodians
-                .iter()
-                .map(|c| (&c.name, &c.recipient))
-                .collect();
-            format!(
-                "init {} {} {} {who:?}",
-                it.threshold, it.generation, it.confirmed
-            )
-        }
-        Change::Transition { .. } | Change::Grant(_) | Change::Revoke(_) | Change::Custody(_) => {
+        Change::InitCustody(_)
+        | Change::Transition { .. }
+        | Change::Grant(_)
+        | Change::Revoke(_)
+        | Change::Custody(_) => {
             format!("{change:?}")
         }
     }

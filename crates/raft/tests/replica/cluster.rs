@@ -253,7 +253,7 @@ async fn without_a_quorum_nothing_is_acknowledged_and_no_read_succeeds() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_command_that_cannot_be_read_is_an_outcome() {
+async fn a_command_that_is_too_long_is_refused_and_a_second_form_is_nothing() {
     let cluster = Cluster::start(3).await;
     let huge = Command {
         node: NodeId(1),

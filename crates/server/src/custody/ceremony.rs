@@ -122,7 +122,7 @@ async fn settle(
     if replica.with_state(|state| state.custody().is_some_and(ours)) {
         Ok(())
     } else {
-        Err(ServiceError::Refused(Refusal::RequestReused))
+        Err(ServiceError::Contended)
     }
 }
 

@@ -40,11 +40,17 @@ impl KeyApi {
         let wrapped = unsealed
             .generate(&context.env, id, first, algorithm, protection)
             .await?;
-        key_of(
-            context
-                .write(caller, Change::CreateKey { spec, id, wrapped })
-                .await?,
-        )
+        let change = Change::CreateKey {
+            spec,
+            id,
+            set: unsealed.set(),
+            wrapped,
+        };
+        match context.write(caller, change).await {
+            // Another ceremony replaced the root key, and this node is about to seal itself.
+            Err(ServiceError::Refused(Refusal::Conflict)) => Err(ServiceError::Contended),
+            answer => key_of(answer?),
+        }
     }
 
     /// The material is bound to the version that it is to be; if another rotation was quicker, it is made anew.

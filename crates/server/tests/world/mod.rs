@@ -1,5 +1,10 @@
 //! One node over stand-ins for clock, storage, network and HSM, and a client that talks gRPC to it.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a world that does not stand fails its test"
+)]
+
 use conclave_core::{ClusterId, NodeId, PrincipalName, TimeMs};
 use conclave_crypto::{ShareFile, decrypt_with, generate_identity};
 use conclave_env::mem::{MemClock, MemEntropy, MemHsm, MemNetwork, MemStorage};
