@@ -138,4 +138,10 @@ pub trait Network: Send + Sync + 'static {
     /// # Errors
     /// `AddrInUse` and the like from below.
     async fn listen(&self, address: &str, audience: Audience) -> io::Result<Incoming>;
+
+    /// Incoming connections that were refused since the start: no certificate, a stranger's, an expired one, one for
+    /// another port, or no handshake in time. An adapter that refuses at the other end counts none.
+    fn refused_connections(&self) -> u64 {
+        0
+    }
 }

@@ -78,12 +78,6 @@ impl TlsNetwork {
         &self.tls.identity
     }
 
-    /// How many incoming connections were refused: no certificate, a stranger's, an expired one, one for another
-    /// port, or no handshake in time.
-    pub fn refused_connections(&self) -> u64 {
-        self.refusals.count.load(Ordering::Relaxed)
-    }
-
     async fn connect_in_time(&self, address: &str, expect: Expect) -> io::Result<Io> {
         let name = server_name(address)?;
         #[expect(clippy::disallowed_methods, reason = "the one place that dials out")]
@@ -122,6 +116,10 @@ impl Network for TlsNetwork {
                 let text = format!("{address} did not answer within {seconds} seconds");
                 Err(io::Error::new(io::ErrorKind::TimedOut, text))
             })
+    }
+
+    fn refused_connections(&self) -> u64 {
+        self.refusals.count.load(Ordering::Relaxed)
     }
 
     async fn listen(&self, address: &str, audience: Audience) -> io::Result<Incoming> {

@@ -31,6 +31,7 @@ impl ClusterApi {
             hsm: context.env.hsm.description(),
             uptime_ms: u64::try_from(context.started.elapsed().as_millis()).unwrap_or(u64::MAX),
             uses_total: context.pipeline.recorded(),
+            refused_connections_total: context.env.network.refused_connections(),
             role: wire::RaftRole::Stopped.into(),
             seal: context.seal.state(false).into(),
             ..wire::NodeStatus::default()
