@@ -19,13 +19,21 @@ const AT_ONCE: usize = 12;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_use_has_one_record_before_and_after_a_snapshot() -> Result<()> {
-    let options = Options { snapshot: (EVERY, KEPT), ..Options::default() };
+    let options = Options {
+        snapshot: (EVERY, KEPT),
+        ..Options::default()
+    };
     let mut cluster = Cluster::start(options).await?;
-    cluster.client("admin")?.create_key(requests::create_key("demo/audited")).await?;
+    cluster
+        .client("admin")?
+        .create_key(requests::create_key("demo/audited"))
+        .await?;
     let mut uses = every_kind_of_use(&cluster).await?;
     must_agree(&cluster, &uses).await?;
 
-    let away = Cluster::others(cluster.leader().await?).next().context("there are two")?;
+    let away = Cluster::others(cluster.leader().await?)
+        .next()
+        .context("there are two")?;
     let before = cluster.status(away).await?.last_log_index;
     cluster.node(away).kill()?;
     uses.extend(many_uses(&cluster, away).await?);
@@ -60,8 +68,10 @@ async fn every_kind_of_use(cluster: &Cluster) -> Result<Vec<Use>> {
         let app = cluster.client_at("app", id)?;
         let draw = || app.request_id().to_vec();
         let (key, sealing, opening) = ("demo/audited", draw(), draw());
-        let request =
-            v1::EncryptRequest { request_id: sealing.clone(), ..requests::encrypt(key, b"text") };
+        let request = v1::EncryptRequest {
+            request_id: sealing.clone(),
+            ..requests::encrypt(key, b"text")
+        };
         let ciphertext = app.encrypt(request).await?.ciphertext;
         let request = v1::DecryptRequest {
             request_id: opening.clone(),
@@ -75,10 +85,15 @@ async fn every_kind_of_use(cluster: &Cluster) -> Result<Vec<Use>> {
             ..requests::re_encrypt(&ciphertext)
         };
         app.re_encrypt(request).await?;
-        let request =
-            v1::GenerateDataKeyRequest { request_id: drawing.clone(), ..requests::data_key(key) };
+        let request = v1::GenerateDataKeyRequest {
+            request_id: drawing.clone(),
+            ..requests::data_key(key)
+        };
         app.generate_data_key(request).await?;
-        let request = v1::GenerateRandomRequest { request_id: chance.clone(), length: 16 };
+        let request = v1::GenerateRandomRequest {
+            request_id: chance.clone(),
+            length: 16,
+        };
         app.generate_random(request).await?;
         uses.extend([(renewing, "ReEncrypt", 1), (drawing, "GenerateDataKey", 1)]);
         uses.push((chance, "GenerateRandom", 1));
@@ -91,7 +106,10 @@ async fn every_kind_of_use(cluster: &Cluster) -> Result<Vec<Use>> {
 async fn batches(app: &Client, key: &str) -> Result<Vec<Use>> {
     use v1::batch_encrypt_response::result::Result as Sealed;
     let (sealing, opening) = (app.request_id().to_vec(), app.request_id().to_vec());
-    let item = |number: u8| v1::batch_encrypt_request::Item { plaintext: vec![number], aad: vec![] };
+    let item = |number: u8| v1::batch_encrypt_request::Item {
+        plaintext: vec![number],
+        aad: vec![],
+    };
     let request = v1::BatchEncryptRequest {
         request_id: sealing.clone(),
         key: key.to_owned(),
@@ -106,7 +124,10 @@ async fn batches(app: &Client, key: &str) -> Result<Vec<Use>> {
     let mut blobs: Vec<Vec<u8>> = answer.results.into_iter().filter_map(blob).collect();
     ensure!(blobs.len() == 7, "{} items were encrypted", blobs.len());
     blobs[3][100] ^= 1;
-    let item = |ciphertext| v1::batch_decrypt_request::Item { ciphertext, aad: Vec::new() };
+    let item = |ciphertext| v1::batch_decrypt_request::Item {
+        ciphertext,
+        aad: Vec::new(),
+    };
     let request = v1::BatchDecryptRequest {
         request_id: opening.clone(),
         items: blobs.into_iter().map(item).collect(),
@@ -137,7 +158,12 @@ async fn many_uses(cluster: &Cluster, away: u64) -> Result<Vec<Use>> {
                 anyhow::Ok((request_id, "Encrypt", 1))
             }
         });
-        uses.extend(round.buffer_unordered(AT_ONCE).try_collect::<Vec<Use>>().await?);
+        uses.extend(
+            round
+                .buffer_unordered(AT_ONCE)
+                .try_collect::<Vec<Use>>()
+                .await?,
+        );
     }
     Ok(uses)
 }
@@ -151,37 +177,81 @@ async fn must_agree(cluster: &Cluster, uses: &[Use]) -> Result<()> {
         let admin = cluster.client_at("admin", id)?;
         let log = audit_log(&admin).await?;
         let root = admin.audit_root(AuditRootRequest::default()).await?;
-        ensure!(root.size == u64::try_from(log.len())?, "node {id} has {} records", root.size);
+        ensure!(
+            root.size == u64::try_from(log.len())?,
+            "node {id} has {} records",
+            root.size
+        );
         let leaves = log.iter().map(|entry| entry.leaf.as_slice());
-        ensure!(root.root_hash == merkle_root(leaves), "the root of node {id} is not its log's");
+        ensure!(
+            root.root_hash == merkle_root(leaves),
+            "the root of node {id} is not its log's"
+        );
         let status = cluster.status(id).await?;
-        ensure!(status.audit_root == root.root_hash, "node {id} says two roots");
+        ensure!(
+            status.audit_root == root.root_hash,
+            "node {id} says two roots"
+        );
         printed.push(print_log(cluster, id).await?);
         logs.push(log);
     }
-    ensure!(logs.iter().all(|log| *log == logs[0]), "the nodes' logs differ");
-    ensure!(printed.iter().all(|text| *text == printed[0]), "what is printed differs");
+    ensure!(
+        logs.iter().all(|log| *log == logs[0]),
+        "the nodes' logs differ"
+    );
+    ensure!(
+        printed.iter().all(|text| *text == printed[0]),
+        "what is printed differs"
+    );
     ensure!(!printed[0].is_empty(), "nothing is printed");
     each_once(&logs[0], uses)
 }
 
 async fn print_log(cluster: &Cluster, id: u64) -> Result<Vec<u8>> {
-    let arguments = ["audit", "list", "--start", "0", "--limit", "1000", "--output", "json"];
-    Ok(cluster.cli("admin", &[id])?.run(&arguments).await?.must_succeed()?.stdout)
+    let arguments = [
+        "audit", "list", "--start", "0", "--limit", "1000", "--output", "json",
+    ];
+    Ok(cluster
+        .cli("admin", &[id])?
+        .run(&arguments)
+        .await?
+        .must_succeed()?
+        .stdout)
 }
 
 fn each_once(log: &[AuditEntry], uses: &[Use]) -> Result<()> {
     let mut by_request: BTreeMap<&[u8], Vec<_>> = BTreeMap::new();
     for record in log.iter().filter_map(|entry| entry.record.as_ref()) {
-        by_request.entry(&record.request_id).or_default().push(record);
+        by_request
+            .entry(&record.request_id)
+            .or_default()
+            .push(record);
     }
     for (request_id, operation, count) in uses {
-        let found = by_request.get(request_id.as_slice()).map(Vec::as_slice).unwrap_or_default();
-        let allowed: Vec<_> = found.iter().filter(|it| it.outcome() == Outcome::Allowed).collect();
+        let found = by_request
+            .get(request_id.as_slice())
+            .map(Vec::as_slice)
+            .unwrap_or_default();
+        let allowed: Vec<_> = found
+            .iter()
+            .filter(|it| it.outcome() == Outcome::Allowed)
+            .collect();
         let request = hex::encode(request_id);
-        ensure!(allowed.len() == 1, "{operation} {request} has {} records", allowed.len());
-        ensure!(allowed[0].operation == *operation, "{request}: {:?}", allowed[0]);
-        ensure!(allowed[0].count == *count, "{request} counts {} items", allowed[0].count);
+        ensure!(
+            allowed.len() == 1,
+            "{operation} {request} has {} records",
+            allowed.len()
+        );
+        ensure!(
+            allowed[0].operation == *operation,
+            "{request}: {:?}",
+            allowed[0]
+        );
+        ensure!(
+            allowed[0].count == *count,
+            "{request} counts {} items",
+            allowed[0].count
+        );
         ensure!(allowed[0].principal == "app", "{request}: {:?}", allowed[0]);
     }
     Ok(())
@@ -190,14 +260,20 @@ fn each_once(log: &[AuditEntry], uses: &[Use]) -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refused_use_is_recorded_and_names_why() -> Result<()> {
     let cluster = Cluster::start(Options::default()).await?;
-    cluster.client("admin")?.create_key(requests::create_key("demo/refused")).await?;
+    cluster
+        .client("admin")?
+        .create_key(requests::create_key("demo/refused"))
+        .await?;
     let stranger = cluster.client("stranger")?;
     let request_id = stranger.request_id().to_vec();
     let request = v1::EncryptRequest {
         request_id: request_id.clone(),
         ..requests::encrypt("demo/refused", b"x")
     };
-    ensure!(stranger.encrypt(request).await.is_err(), "a stranger encrypted");
+    ensure!(
+        stranger.encrypt(request).await.is_err(),
+        "a stranger encrypted"
+    );
     let log = audit_log(&cluster.client("admin")?).await?;
     let records: Vec<_> = records_of(&log, &request_id).collect();
     ensure!(records.len() == 1, "{records:?}");

@@ -2,6 +2,7 @@
 
 use anyhow::{Context as _, Result, ensure};
 use conclave_chaos::real::{Ceremony, Cluster, Options, audit_log, refusal, requests};
+use conclave_client::Client;
 use conclave_client::v1::{self, CustodyStatusRequest, SealState, SubmitShareRequest};
 use conclave_core::{Generation, SetId};
 use conclave_crypto::{RootKey, ShareSet, share};
@@ -19,8 +20,17 @@ struct Bad {
 }
 
 fn bad(request: SubmitShareRequest, reason: &'static str, culprit: &'static str) -> Bad {
-    let code = if reason == "SHARE_REPEATED" { Code::AlreadyExists } else { Code::InvalidArgument };
-    Bad { request, reason, code, culprit }
+    let code = if reason == "SHARE_REPEATED" {
+        Code::AlreadyExists
+    } else {
+        Code::InvalidArgument
+    };
+    Bad {
+        request,
+        reason,
+        code,
+        culprit,
+    }
 }
 
 /// A share of carol's that was made for another root key, and looks as if it were for this cluster.
@@ -35,7 +45,10 @@ fn forged(like: &SubmitShareRequest) -> Result<SubmitShareRequest> {
     };
     let shares = share::split(&root, &set)?;
     let third = shares.get(2).context("five were made")?;
-    Ok(SubmitShareRequest { share: third.expose().to_vec(), ..like.clone() })
+    Ok(SubmitShareRequest {
+        share: third.expose().to_vec(),
+        ..like.clone()
+    })
 }
 
 /// All of them after alice and bob have submitted theirs; carol's would be the last one needed.
@@ -49,22 +62,110 @@ fn bad_shares(ceremony: &Ceremony) -> Result<Vec<Bad>> {
     let mut list = vec![
         bad(alice, "SHARE_REPEATED", "alice"),
         bad(forged(&carol)?, "SHARE_MANGLED", "carol"),
-        bad(SubmitShareRequest { cluster_id: vec![9; 16], ..carol.clone() }, "SHARE_OTHER_CLUSTER", "carol"),
-        bad(SubmitShareRequest { generation: 0, ..carol.clone() }, "SHARE_OLD_GENERATION", "carol"),
-        bad(SubmitShareRequest { set_id: vec![9; 16], ..carol.clone() }, "SHARE_SET_REPLACED", "carol"),
-        bad(SubmitShareRequest { custodian: "mallory".to_owned(), ..carol.clone() }, "SHARE_NOT_A_CUSTODIAN", "mallory"),
+        bad(
+            SubmitShareRequest {
+                cluster_id: vec![9; 16],
+                ..carol.clone()
+            },
+            "SHARE_OTHER_CLUSTER",
+            "carol",
+        ),
+        bad(
+            SubmitShareRequest {
+                generation: 0,
+                ..carol.clone()
+            },
+            "SHARE_OLD_GENERATION",
+            "carol",
+        ),
+        bad(
+            SubmitShareRequest {
+                set_id: vec![9; 16],
+                ..carol.clone()
+            },
+            "SHARE_SET_REPLACED",
+            "carol",
+        ),
+        bad(
+            SubmitShareRequest {
+                custodian: "mallory".to_owned(),
+                ..carol.clone()
+            },
+            "SHARE_NOT_A_CUSTODIAN",
+            "mallory",
+        ),
         // Carol's share under Dave's name.
-        bad(SubmitShareRequest { custodian: "dave".to_owned(), ..carol.clone() }, "SHARE_MANGLED", "dave"),
+        bad(
+            SubmitShareRequest {
+                custodian: "dave".to_owned(),
+                ..carol.clone()
+            },
+            "SHARE_MANGLED",
+            "dave",
+        ),
         bad(with_share(&|share| share[0] = 0), "SHARE_MANGLED", "carol"),
         bad(with_share(&|share| share[0] = 4), "SHARE_MANGLED", "carol"),
-        bad(with_share(&|share| share.truncate(112)), "SHARE_MANGLED", "carol"),
+        bad(
+            with_share(&|share| share.truncate(112)),
+            "SHARE_MANGLED",
+            "carol",
+        ),
         bad(with_share(&|share| share.push(0)), "SHARE_MANGLED", "carol"),
         bad(with_share(&Vec::clear), "SHARE_MANGLED", "carol"),
     ];
     for at in [1, 16, 32, 33, 72, 112] {
-        list.push(bad(with_share(&|share| share[at] ^= 1), "SHARE_MANGLED", "carol"));
+        list.push(bad(
+            with_share(&|share| share[at] ^= 1),
+            "SHARE_MANGLED",
+            "carol",
+        ));
     }
     Ok(list)
+}
+
+/// None of them counts, each is recorded, and those that count already still do.
+async fn refuse_bad_shares(cluster: &Cluster, admin: &Client) -> Result<()> {
+    let before = audit_log(admin).await?.len();
+    let list = bad_shares(cluster.ceremony())?;
+    for Bad {
+        request,
+        reason,
+        code,
+        culprit,
+    } in &list
+    {
+        let carol = cluster.client_at("carol", NODE)?;
+        let refused = refusal(carol.submit_share(request.clone()).await)?;
+        refused.must_be(*code, reason, culprit)?;
+        let attempt = admin
+            .custody_status(CustodyStatusRequest::default())
+            .await?;
+        ensure!(attempt.state() == SealState::Sealed);
+        let counted = attempt.attempt.context("the attempt goes on")?.submitted_by;
+        ensure!(counted == ["alice", "bob"], "{counted:?} count");
+    }
+    let log = audit_log(admin).await?;
+    let records: Vec<_> = log[before..]
+        .iter()
+        .filter_map(|it| it.record.as_ref())
+        .collect();
+    ensure!(
+        records.len() == list.len(),
+        "{} records of {}",
+        records.len(),
+        list.len()
+    );
+    for (record, Bad { reason, .. }) in records.iter().zip(&list) {
+        ensure!(
+            record.operation == "SubmitShare" && record.principal == "carol",
+            "{record:?}"
+        );
+        ensure!(
+            record.detail.contains(reason) || record.reason == *reason,
+            "{record:?}"
+        );
+    }
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -72,40 +173,44 @@ async fn each_bad_share_is_refused_by_name_and_the_attempt_goes_on() -> Result<(
     let cluster = Cluster::start(Options::default()).await?;
     let admin = cluster.client_at("admin", NODE)?;
     admin.create_key(requests::create_key("demo/kept")).await?;
-    let sealed = cluster.client("app")?.encrypt(requests::encrypt("demo/kept", b"kept")).await?;
-    let seal = v1::SealRequest { reason: "a test".to_owned(), ..v1::SealRequest::default() };
+    let sealed = cluster
+        .client("app")?
+        .encrypt(requests::encrypt("demo/kept", b"kept"))
+        .await?;
+    let seal = v1::SealRequest {
+        reason: "a test".to_owned(),
+        ..v1::SealRequest::default()
+    };
     admin.seal(seal).await?;
     let ceremony = cluster.ceremony();
     for place in [0, 1] {
         let hand = &ceremony.hands[place];
-        cluster.client_at(&hand.name, NODE)?.submit_share(hand.request.clone()).await?;
+        cluster
+            .client_at(&hand.name, NODE)?
+            .submit_share(hand.request.clone())
+            .await?;
     }
-    let before = audit_log(&admin).await?.len();
-    let list = bad_shares(ceremony)?;
-    for Bad { request, reason, code, culprit } in &list {
-        let carol = cluster.client_at("carol", NODE)?;
-        let refused = refusal(carol.submit_share(request.clone()).await)?;
-        refused.must_be(*code, reason, culprit)?;
-        let attempt = admin.custody_status(CustodyStatusRequest::default()).await?;
-        ensure!(attempt.state() == SealState::Sealed);
-        let counted = attempt.attempt.context("the attempt goes on")?.submitted_by;
-        ensure!(counted == ["alice", "bob"], "{counted:?} count");
-    }
-    let log = audit_log(&admin).await?;
-    let records: Vec<_> = log[before..].iter().filter_map(|it| it.record.as_ref()).collect();
-    ensure!(records.len() == list.len(), "{} records of {}", records.len(), list.len());
-    for (record, Bad { reason, .. }) in records.iter().zip(&list) {
-        ensure!(record.operation == "SubmitShare" && record.principal == "carol", "{record:?}");
-        ensure!(record.detail.contains(reason) || record.reason == *reason, "{record:?}");
-    }
-    let done = cluster.client_at("carol", NODE)?.submit_share(ceremony.share(2)).await?;
+    refuse_bad_shares(&cluster, &admin).await?;
+    let done = cluster
+        .client_at("carol", NODE)?
+        .submit_share(ceremony.share(2))
+        .await?;
     let state = done.status.context("an answer has the status")?.state();
     ensure!(state == SealState::Unsealed, "the node is {state:?}");
     let request = requests::decrypt(&sealed.ciphertext);
     let opened = cluster.client_at("app", NODE)?.decrypt(request).await?;
     ensure!(opened.plaintext.expose() == b"kept");
-    let refused = refusal(cluster.client_at("dave", NODE)?.submit_share(ceremony.share(3)).await)?;
-    refused.must_be(Code::FailedPrecondition, "NODE_UNSEALED", "unsealed already")?;
+    let refused = refusal(
+        cluster
+            .client_at("dave", NODE)?
+            .submit_share(ceremony.share(3))
+            .await,
+    )?;
+    refused.must_be(
+        Code::FailedPrecondition,
+        "NODE_UNSEALED",
+        "unsealed already",
+    )?;
     cluster.finish()
 }
 
@@ -115,7 +220,10 @@ async fn shares_of_a_ceremony_that_was_repeated_are_void() -> Result<()> {
     let admin = cluster.client_at("admin", 1)?;
     let first = Ceremony::hold(&admin).await?;
     cluster.found().await?;
-    let seal = v1::SealRequest { reason: "a test".to_owned(), ..v1::SealRequest::default() };
+    let seal = v1::SealRequest {
+        reason: "a test".to_owned(),
+        ..v1::SealRequest::default()
+    };
     cluster.client_at("admin", NODE)?.seal(seal).await?;
     let alice = cluster.client_at("alice", NODE)?;
     let refused = refusal(alice.submit_share(first.share(0)).await)?;
@@ -127,11 +235,17 @@ async fn shares_of_a_ceremony_that_was_repeated_are_void() -> Result<()> {
         threshold: 3,
         ..v1::InitRequest::default()
     });
-    ensure!(again.await.is_err(), "a ceremony without custodians was held");
+    ensure!(
+        again.await.is_err(),
+        "a ceremony without custodians was held"
+    );
     let Err(error) = Ceremony::hold(&admin).await else {
         anyhow::bail!("the ceremony was held again")
     };
-    ensure!(format!("{error:#}").contains("in custody already"), "{error:#}");
+    ensure!(
+        format!("{error:#}").contains("in custody already"),
+        "{error:#}"
+    );
     cluster.finish()
 }
 
@@ -139,16 +253,24 @@ async fn shares_of_a_ceremony_that_was_repeated_are_void() -> Result<()> {
 async fn a_cancelled_attempt_begins_anew() -> Result<()> {
     let cluster = Cluster::start(Options::default()).await?;
     let admin = cluster.client_at("admin", NODE)?;
-    let seal = v1::SealRequest { reason: "a test".to_owned(), ..v1::SealRequest::default() };
+    let seal = v1::SealRequest {
+        reason: "a test".to_owned(),
+        ..v1::SealRequest::default()
+    };
     admin.seal(seal).await?;
     let ceremony = cluster.ceremony();
     let alice = cluster.client_at("alice", NODE)?;
     alice.submit_share(ceremony.share(0)).await?;
-    let unknown = v1::CancelRequest { attempt_id: vec![1; 16], ..v1::CancelRequest::default() };
+    let unknown = v1::CancelRequest {
+        attempt_id: vec![1; 16],
+        ..v1::CancelRequest::default()
+    };
     let refused = refusal(alice.cancel_unseal(unknown).await)?;
     refused.must_be(Code::InvalidArgument, "INVALID_REQUEST", "no such attempt")?;
     alice.cancel_unseal(v1::CancelRequest::default()).await?;
-    let status = admin.custody_status(CustodyStatusRequest::default()).await?;
+    let status = admin
+        .custody_status(CustodyStatusRequest::default())
+        .await?;
     ensure!(status.attempt.is_none(), "{:?}", status.attempt);
     cluster.unseal(NODE).await?;
     cluster.finish()

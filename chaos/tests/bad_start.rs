@@ -7,9 +7,18 @@ use std::net::TcpListener;
 
 /// The node did not start, with this exit code, and said all of this.
 fn must_say(exit: &Exit, code: i32, hints: &[&str]) -> Result<()> {
-    ensure!(exit.code == Some(code), "it ended with {:?}: {}", exit.code, exit.log);
+    ensure!(
+        exit.code == Some(code),
+        "it ended with {:?}: {}",
+        exit.code,
+        exit.log
+    );
     for hint in hints {
-        ensure!(exit.log.contains(hint), "it does not say {hint:?}: {}", exit.log);
+        ensure!(
+            exit.log.contains(hint),
+            "it does not say {hint:?}: {}",
+            exit.log
+        );
     }
     Ok(())
 }
@@ -27,7 +36,11 @@ async fn a_data_directory_belongs_to_one_node_of_one_cluster() -> Result<()> {
     let [own, others] = ["data_dir = \"data\"", "data_dir = \"../node2/data\""];
     cluster.layout().edit_config(1, own, others)?;
     let exit = cluster.node(1).run_to_its_end().await?;
-    must_say(&exit, 1, &["belongs to node 2", "correct the configuration"])?;
+    must_say(
+        &exit,
+        1,
+        &["belongs to node 2", "correct the configuration"],
+    )?;
     cluster.layout().edit_config(1, others, own)?;
 
     let id = hex::encode(cluster.layout().cluster_id());
@@ -66,14 +79,26 @@ async fn an_hsm_that_cannot_be_opened_is_explained() -> Result<()> {
     fs::write(&token.pin_file, &right)?;
 
     let label = format!("token = \"{}\"", token.label);
-    cluster.layout().edit_config(1, &label, "token = \"nowhere\"")?;
+    cluster
+        .layout()
+        .edit_config(1, &label, "token = \"nowhere\"")?;
     must_say(&cluster.node(1).run_to_its_end().await?, 1, &["nowhere"])?;
-    cluster.layout().edit_config(1, "token = \"nowhere\"", &label)?;
+    cluster
+        .layout()
+        .edit_config(1, "token = \"nowhere\"", &label)?;
 
     let module = token.module.display().to_string();
-    cluster.layout().edit_config(1, &module, "/nowhere/module.so")?;
-    must_say(&cluster.node(1).run_to_its_end().await?, 1, &["/nowhere/module.so"])?;
-    cluster.layout().edit_config(1, "/nowhere/module.so", &module)?;
+    cluster
+        .layout()
+        .edit_config(1, &module, "/nowhere/module.so")?;
+    must_say(
+        &cluster.node(1).run_to_its_end().await?,
+        1,
+        &["/nowhere/module.so"],
+    )?;
+    cluster
+        .layout()
+        .edit_config(1, "/nowhere/module.so", &module)?;
 
     fs::remove_file(&token.pin_file)?;
     must_say(&cluster.node(1).run_to_its_end().await?, 1, &["pin"])?;
@@ -92,7 +117,11 @@ async fn a_broken_certificate_keeps_the_door_shut() -> Result<()> {
     for (file, content, hint) in [
         ("ca.pem", None, "ca.pem"),
         ("ca.pem", Some(Vec::new()), "ca.pem"),
-        ("ca.pem", Some(b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n".to_vec()), "ca.pem"),
+        (
+            "ca.pem",
+            Some(b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n".to_vec()),
+            "ca.pem",
+        ),
         ("node1.pem", None, "node1.pem"),
         ("node1.pem", Some(fs::read(&expired.cert)?), "renew it"),
         ("node1.key", Some(other_key), "node1.key"),

@@ -18,12 +18,22 @@ const AT_ONCE: usize = 10;
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_without_a_quorum_refuses_to_decrypt() -> Result<()> {
     let mut cluster = Cluster::start(Options::default()).await?;
-    cluster.client("admin")?.create_key(requests::create_key("demo/cut")).await?;
-    let sealed = cluster.client("app")?.encrypt(requests::encrypt("demo/cut", b"hidden")).await?;
+    cluster
+        .client("admin")?
+        .create_key(requests::create_key("demo/cut"))
+        .await?;
+    let sealed = cluster
+        .client("app")?
+        .encrypt(requests::encrypt("demo/cut", b"hidden"))
+        .await?;
     // Once the node that is left alone leads, and once it follows.
     for leads in [true, false] {
         let leader = cluster.leader().await?;
-        let alone = if leads { leader } else { Cluster::others(leader).next().context("two")? };
+        let alone = if leads {
+            leader
+        } else {
+            Cluster::others(leader).next().context("two")?
+        };
         cluster.catches_up(alone).await?;
         refuses_alone(&mut cluster, alone, &sealed.ciphertext).await?;
     }
@@ -47,12 +57,18 @@ async fn refuses_alone(cluster: &mut Cluster, alone: u64, ciphertext: &[u8]) -> 
         request.set_timeout(DEADLINE);
         let begun = Instant::now();
         let mut stub = CryptoServiceClient::new(cluster.channel("app", alone)?);
-        let Err(status) = stub.decrypt(request).await else { bail!("node {alone} decrypted") };
+        let Err(status) = stub.decrypt(request).await else {
+            bail!("node {alone} decrypted")
+        };
         let refused = Refusal::from(&status);
         ensure!(refused.code == Code::Unavailable, "{refused:?}");
         let known = ["NO_QUORUM", "OUTCOME_UNKNOWN"].contains(&refused.reason.as_str());
         ensure!(known && !refused.message.is_empty(), "{refused:?}");
-        ensure!(begun.elapsed() <= DEADLINE, "it took {} ms", begun.elapsed().as_millis());
+        ensure!(
+            begun.elapsed() <= DEADLINE,
+            "it took {} ms",
+            begun.elapsed().as_millis()
+        );
     }
     for id in Cluster::others(alone) {
         cluster.node(id).thaw()?;
@@ -71,13 +87,19 @@ async fn refuses_alone(cluster: &mut Cluster, alone: u64, ciphertext: &[u8]) -> 
 #[tokio::test(flavor = "multi_thread")]
 async fn after_a_suspend_is_acknowledged_no_encrypt_succeeds_anywhere() -> Result<()> {
     let cluster = Cluster::start(Options::default()).await?;
-    cluster.client("admin")?.grant(requests::grant("racer", "demo", v1::Role::User)).await?;
+    cluster
+        .client("admin")?
+        .grant(requests::grant("racer", "demo", v1::Role::User))
+        .await?;
     let clients = Clients::of(&cluster)?;
     let tracks = (0..AT_ONCE).map(|track| races(&clients, track));
     let raced: Vec<usize> = try_join_all(tracks).await?;
-    let (races, succeeded) = (TIMES, raced.iter().sum::<usize>());
-    eprintln!("{races} races; {succeeded} racing encrypts were in time, the others refused");
-    ensure!(succeeded > 0 && succeeded < TIMES, "nothing raced: {succeeded} of {TIMES} in time");
+    let succeeded: usize = raced.iter().sum();
+    eprintln!("{TIMES} races; {succeeded} racing encrypts were in time, the others refused");
+    ensure!(
+        succeeded > 0 && succeeded < TIMES,
+        "nothing raced: {succeeded} of {TIMES} in time"
+    );
     cluster.finish()
 }
 
@@ -93,14 +115,20 @@ impl Clients {
         let each = |name: &str| -> Result<Vec<Client>> {
             NODES.map(|id| cluster.client_at(name, id)).collect()
         };
-        Ok(Self { admin: each("admin")?, app: each("app")?, racer: each("racer")? })
+        Ok(Self {
+            admin: each("admin")?,
+            app: each("app")?,
+            racer: each("racer")?,
+        })
     }
 }
 
 /// How many of the racing encrypts were in time.
 async fn races(clients: &Clients, track: usize) -> Result<usize> {
     let key = format!("demo/race-{track}");
-    clients.admin[0].create_key(requests::create_key(&key)).await?;
+    clients.admin[0]
+        .create_key(requests::create_key(&key))
+        .await?;
     let mut in_time = 0;
     for race in 0..TIMES / AT_ONCE {
         let place = |shift: usize| (race + track + shift) % 3;
@@ -111,12 +139,18 @@ async fn races(clients: &Clients, track: usize) -> Result<usize> {
         let pause = Duration::from_micros(u64::try_from(race % 10)? * 300);
         let suspend = async {
             tokio::time::sleep(pause).await;
-            clients.admin[here].suspend_key(requests::transition(&key)).await?;
-            let late = clients.app[there].encrypt(requests::encrypt(&key, b"late")).await;
+            clients.admin[here]
+                .suspend_key(requests::transition(&key))
+                .await?;
+            let late = clients.app[there]
+                .encrypt(requests::encrypt(&key, b"late"))
+                .await;
             anyhow::Ok(late)
         };
         let (raced, late) = tokio::join!(racing, suspend);
-        let Err(refused) = late? else { bail!("race {race}: an encrypt after the suspend") };
+        let Err(refused) = late? else {
+            bail!("race {race}: an encrypt after the suspend")
+        };
         let refused = Refusal::try_from(&refused)?;
         refused.must_be(Code::FailedPrecondition, "KEY_STATE", "SUSPENDED")?;
         match raced {
@@ -127,9 +161,13 @@ async fn races(clients: &Clients, track: usize) -> Result<usize> {
                 "SUSPENDED",
             )?,
         }
-        clients.admin[there].resume_key(requests::transition(&key)).await?;
+        clients.admin[there]
+            .resume_key(requests::transition(&key))
+            .await?;
         // As certain as the suspend: whoever begins after the resume succeeds, wherever.
-        clients.app[elsewhere].encrypt(requests::encrypt(&key, b"again")).await?;
+        clients.app[elsewhere]
+            .encrypt(requests::encrypt(&key, b"again"))
+            .await?;
     }
     Ok(in_time)
 }
@@ -137,7 +175,10 @@ async fn races(clients: &Clients, track: usize) -> Result<usize> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_is_usable_through_another_node_at_once() -> Result<()> {
     let cluster = Cluster::start(Options::default()).await?;
-    cluster.client("admin")?.grant(requests::grant("racer", "demo", v1::Role::User)).await?;
+    cluster
+        .client("admin")?
+        .grant(requests::grant("racer", "demo", v1::Role::User))
+        .await?;
     let clients = Clients::of(&cluster)?;
     let tracks = (0..AT_ONCE).map(|track| {
         let clients = &clients;
@@ -145,8 +186,12 @@ async fn a_key_is_usable_through_another_node_at_once() -> Result<()> {
             for number in 0..TIMES / AT_ONCE {
                 let (here, there) = ((number + track) % 3, (number + track + 1) % 3);
                 let key = format!("demo/at-once-{track}-{number}");
-                clients.admin[here].create_key(requests::create_key(&key)).await?;
-                let sealed = clients.app[there].encrypt(requests::encrypt(&key, b"x")).await;
+                clients.admin[here]
+                    .create_key(requests::create_key(&key))
+                    .await?;
+                let sealed = clients.app[there]
+                    .encrypt(requests::encrypt(&key, b"x"))
+                    .await;
                 sealed.with_context(|| format!("{key}, just created"))?;
             }
             anyhow::Ok(())
@@ -159,7 +204,10 @@ async fn a_key_is_usable_through_another_node_at_once() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_revocation_holds_on_every_node_at_once() -> Result<()> {
     let cluster = Cluster::start(Options::default()).await?;
-    cluster.client("admin")?.create_key(requests::create_key("demo/revoked")).await?;
+    cluster
+        .client("admin")?
+        .create_key(requests::create_key("demo/revoked"))
+        .await?;
     let clients = Clients::of(&cluster)?;
     for round in 0..30 {
         let (here, there) = (round % 3, (round + 1) % 3);

@@ -12,12 +12,16 @@ use tonic::Code;
 /// What a call by somebody without rights must come to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Must {
-    /// PERMISSION_DENIED.
+    /// Be refused with the reason `PERMISSION_DENIED`.
     Deny,
     /// Succeed, and show nothing.
     ShowNothing,
 }
 
+/// The code of `PERMISSION_DENIED` in an item of a batch.
+const DENIED: i32 = 7;
+
+/// A call, what it must come to, and whether its answer showed nothing.
 type Made = (&'static str, Must, Result<bool, ClientError>);
 
 /// What there is to be attacked.
@@ -27,12 +31,25 @@ struct Target<'a> {
     share: &'a v1::SubmitShareRequest,
 }
 
-/// `true`: the answer showed nothing of it.
-fn shows<T>(answer: Result<T, ClientError>, nothing: impl Fn(&T) -> bool) -> Result<bool, ClientError> {
-    answer.map(|answer| nothing(&answer))
+/// A call that must be refused.
+fn denied<T>(call: &'static str, answer: Result<T, ClientError>) -> Made {
+    (call, Must::Deny, answer.map(|_| false))
 }
 
-/// Every call of the API that takes a right, at the sealed node as at the unsealed one.
+/// A call that may be answered, if the answer shows nothing.
+fn blind<T>(
+    call: &'static str,
+    answer: Result<T, ClientError>,
+    shows_nothing: impl Fn(&T) -> bool,
+) -> Made {
+    (
+        call,
+        Must::ShowNothing,
+        answer.map(|answer| shows_nothing(&answer)),
+    )
+}
+
+/// Every call of the API that takes a right, but for the one that only a sealed node takes.
 async fn every_call(client: &Client, target: &Target<'_>) -> Vec<Made> {
     let mut made = keys(client, target.key).await;
     made.extend(uses(client, target).await);
@@ -41,57 +58,91 @@ async fn every_call(client: &Client, target: &Target<'_>) -> Vec<Made> {
 }
 
 async fn keys(client: &Client, key: &str) -> Vec<Made> {
-    use Must::{Deny, ShowNothing};
-    let never = |_: &v1::Key| false;
-    let list = v1::ListKeysRequest { prefix: String::new(), ..Default::default() };
-    let spelled = key.split('/').next().unwrap_or_default().to_owned();
-    let is_hidden = move |list: &v1::ListKeysResponse| {
-        list.keys.iter().all(|key| !key.name.starts_with(&spelled))
-    };
-    let new = format!("{key}-new");
+    let create = requests::create_key(&format!("{key}-new"));
+    let (rotate, step) = (requests::rotate_key(key), requests::transition(key));
+    let list = v1::ListKeysRequest::default();
+    let keyring = keyring_of(key);
+    let hidden =
+        |list: &v1::ListKeysResponse| list.keys.iter().all(|key| keyring_of(&key.name) != keyring);
     vec![
-        ("CreateKey", Deny, shows(client.create_key(requests::create_key(&new)).await, never)),
-        ("GetKey", Deny, shows(client.get_key(requests::get_key(key)).await, never)),
-        ("ListKeys", ShowNothing, shows(client.list_keys(list).await, is_hidden)),
-        ("RotateKey", Deny, shows(client.rotate_key(requests::rotate_key(key)).await, never)),
-        ("ActivateKey", Deny, shows(client.activate_key(requests::transition(key)).await, never)),
-        ("SuspendKey", Deny, shows(client.suspend_key(requests::transition(key)).await, never)),
-        ("ResumeKey", Deny, shows(client.resume_key(requests::transition(key)).await, never)),
-        ("DeactivateKey", Deny, shows(client.deactivate_key(requests::transition(key)).await, never)),
+        denied("CreateKey", client.create_key(create).await),
+        denied("GetKey", client.get_key(requests::get_key(key)).await),
+        blind("ListKeys", client.list_keys(list).await, hidden),
+        denied("RotateKey", client.rotate_key(rotate).await),
+        denied("ActivateKey", client.activate_key(step.clone()).await),
+        denied("SuspendKey", client.suspend_key(step.clone()).await),
+        denied("ResumeKey", client.resume_key(step.clone()).await),
+        denied("DeactivateKey", client.deactivate_key(step).await),
     ]
 }
 
+fn keyring_of(key: &str) -> &str {
+    key.split('/').next().unwrap_or_default()
+}
+
 async fn uses(client: &Client, target: &Target<'_>) -> Vec<Made> {
-    use Must::{Deny, ShowNothing};
     let (key, blob) = (target.key, target.ciphertext);
-    let sealing = v1::BatchEncryptRequest {
+    let seal_many = v1::BatchEncryptRequest {
         key: key.to_owned(),
         items: vec![v1::batch_encrypt_request::Item::default()],
-        ..Default::default()
+        ..v1::BatchEncryptRequest::default()
     };
-    let item = v1::batch_decrypt_request::Item { ciphertext: blob.to_vec(), aad: Vec::new() };
-    let opening = v1::BatchDecryptRequest { items: vec![item], ..Default::default() };
+    let item = v1::batch_decrypt_request::Item {
+        ciphertext: blob.to_vec(),
+        aad: Vec::new(),
+    };
+    let open_many = v1::BatchDecryptRequest {
+        items: vec![item],
+        ..v1::BatchDecryptRequest::default()
+    };
     let none_sealed = |answer: &v1::BatchEncryptResponse| {
         use v1::batch_encrypt_response::result::Result as It;
-        answer.results.iter().all(|it| matches!(&it.result, Some(It::Error(e)) if e.code == 7))
+        let refused = |it: &Option<It>| matches!(it, Some(It::Error(e)) if e.code == DENIED);
+        answer.results.iter().all(|it| refused(&it.result))
     };
     let none_opened = |answer: &v1::BatchDecryptResponse| {
         use v1::batch_decrypt_response::result::Result as It;
-        answer.results.iter().all(|it| matches!(&it.result, Some(It::Error(e)) if e.code == 7))
+        let refused = |it: &Option<It>| matches!(it, Some(It::Error(e)) if e.code == DENIED);
+        answer.results.iter().all(|it| refused(&it.result))
     };
+    let (seal, open) = (requests::encrypt(key, b"x"), requests::decrypt(blob));
+    let (draw, renew) = (requests::data_key(key), requests::re_encrypt(blob));
     vec![
-        ("Encrypt", Deny, shows(client.encrypt(requests::encrypt(key, b"x")).await, |_| false)),
-        ("Decrypt", Deny, shows(client.decrypt(requests::decrypt(blob)).await, |_| false)),
-        ("BatchEncrypt", ShowNothing, shows(client.batch_encrypt(sealing).await, none_sealed)),
-        ("BatchDecrypt", ShowNothing, shows(client.batch_decrypt(opening).await, none_opened)),
-        ("GenerateDataKey", Deny, shows(client.generate_data_key(requests::data_key(key)).await, |_| false)),
-        ("ReEncrypt", Deny, shows(client.re_encrypt(requests::re_encrypt(blob)).await, |_| false)),
+        denied("Encrypt", client.encrypt(seal).await),
+        denied("Decrypt", client.decrypt(open).await),
+        blind(
+            "BatchEncrypt",
+            client.batch_encrypt(seal_many).await,
+            none_sealed,
+        ),
+        blind(
+            "BatchDecrypt",
+            client.batch_decrypt(open_many).await,
+            none_opened,
+        ),
+        denied("GenerateDataKey", client.generate_data_key(draw).await),
+        denied("ReEncrypt", client.re_encrypt(renew).await),
+    ]
+}
+
+async fn access(client: &Client, keyring: &str) -> Vec<Made> {
+    let to_self = requests::grant("mallory", keyring, Role::User);
+    let to_all = requests::grant("mallory", "*", Role::Admin);
+    let taken = requests::revoke("admin", "*", Role::Admin);
+    let of_admin = v1::ListGrantsRequest {
+        principal: "admin".to_owned(),
+        ..v1::ListGrantsRequest::default()
+    };
+    let empty = |it: &v1::ListGrantsResponse| it.grants.is_empty();
+    vec![
+        denied("Grant", client.grant(to_self).await),
+        denied("Grant on *", client.grant(to_all).await),
+        denied("Revoke", client.revoke(taken).await),
+        blind("ListGrants", client.list_grants(of_admin).await, empty),
     ]
 }
 
 async fn administration(client: &Client, target: &Target<'_>) -> Vec<Made> {
-    use Must::{Deny, ShowNothing};
-    let keyring = target.key.split('/').next().unwrap_or_default();
     let custodian = |name: &str| v1::Custodian {
         name: name.to_owned(),
         recipient: conclave_crypto::generate_identity().1,
@@ -99,29 +150,35 @@ async fn administration(client: &Client, target: &Target<'_>) -> Vec<Made> {
     let ceremony = v1::InitRequest {
         custodians: vec![custodian("mallory"), custodian("eve")],
         threshold: 2,
-        ..Default::default()
+        ..v1::InitRequest::default()
     };
-    let to_self = requests::grant("mallory", keyring, Role::User);
-    let to_all = requests::grant("mallory", "*", Role::Admin);
-    let taken = requests::revoke("admin", "*", Role::Admin);
-    let of_admin = v1::ListGrantsRequest { principal: "admin".to_owned(), ..Default::default() };
-    vec![
-        ("Custody.Init", Deny, shows(client.custody_init(ceremony).await, |_| false)),
-        ("SubmitShare", Deny, shows(client.submit_share(target.share.clone()).await, |_| false)),
-        ("Cancel", Deny, shows(client.cancel_unseal(v1::CancelRequest::default()).await, |_| false)),
-        ("Seal", Deny, shows(client.seal(v1::SealRequest::default()).await, |_| false)),
-        ("Audit.List", Deny, shows(client.list_audit(v1::ListAuditRequest::default()).await, |_| false)),
-        ("Audit.Root", Deny, shows(client.audit_root(v1::AuditRootRequest::default()).await, |_| false)),
-        ("Audit.Tail", Deny, tail(client).await),
-        ("Grant", Deny, shows(client.grant(to_self).await, |_| false)),
-        ("Grant on *", Deny, shows(client.grant(to_all).await, |_| false)),
-        ("Revoke", Deny, shows(client.revoke(taken).await, |_| false)),
-        ("ListGrants", ShowNothing, shows(client.list_grants(of_admin).await, |it| it.grants.is_empty())),
-    ]
+    let (cancel, seal) = (v1::CancelRequest::default(), v1::SealRequest::default());
+    let (list, root) = (
+        v1::ListAuditRequest::default(),
+        v1::AuditRootRequest::default(),
+    );
+    let mut made = vec![
+        denied("Custody.Init", client.custody_init(ceremony).await),
+        denied("Cancel", client.cancel_unseal(cancel).await),
+        denied("Seal", client.seal(seal).await),
+        denied("Audit.List", client.list_audit(list).await),
+        denied("Audit.Root", client.audit_root(root).await),
+        denied("Audit.Tail", tail(client).await),
+    ];
+    made.extend(access(client, keyring_of(target.key)).await);
+    made
 }
 
-async fn tail(client: &Client) -> Result<bool, ClientError> {
-    client.audit_tail(Some(0)).await?.next().await.map(|_| false)
+/// A good share, in the hands of somebody who may not submit it.
+async fn stolen_share(client: &Client, target: &Target<'_>) -> Made {
+    denied(
+        "SubmitShare",
+        client.submit_share(target.share.clone()).await,
+    )
+}
+
+async fn tail(client: &Client) -> Result<v1::AuditEntry, ClientError> {
+    client.audit_tail(Some(0)).await?.next().await
 }
 
 fn all_refused(who: &str, made: Vec<Made>) -> Result<()> {
@@ -133,7 +190,10 @@ fn all_refused(who: &str, made: Vec<Made>) -> Result<()> {
                 let what = format!("{call} by {who}: {refused:?}");
                 ensure!(refused.code == Code::PermissionDenied, what);
                 ensure!(refused.reason == "PERMISSION_DENIED", what);
-                ensure!(refused.message.contains("role") || refused.message.contains("takes"), what);
+                ensure!(
+                    refused.message.contains("role") || refused.message.contains("takes"),
+                    what
+                );
             }
             (_, Ok(_)) => anyhow::bail!("{call} by {who} was allowed"),
             (Must::ShowNothing, Err(error)) => anyhow::bail!("{call} by {who}: {error}"),
@@ -146,27 +206,50 @@ fn all_refused(who: &str, made: Vec<Made>) -> Result<()> {
 async fn state(cluster: &Cluster) -> Result<(Vec<v1::Key>, Vec<v1::Grant>)> {
     let admin = cluster.client("admin")?;
     let keys = admin.list_keys(v1::ListKeysRequest::default()).await?.keys;
-    Ok((keys, admin.list_grants(v1::ListGrantsRequest::default()).await?.grants))
+    Ok((
+        keys,
+        admin
+            .list_grants(v1::ListGrantsRequest::default())
+            .await?
+            .grants,
+    ))
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_does_what_was_not_granted() -> Result<()> {
     let cluster = Cluster::start(Options::default()).await?;
     let admin = cluster.client("admin")?;
-    admin.create_key(requests::create_key("demo/target")).await?;
-    let sealed = cluster.client("app")?.encrypt(requests::encrypt("demo/target", b"x")).await?;
+    admin
+        .create_key(requests::create_key("demo/target"))
+        .await?;
+    let sealed = cluster
+        .client("app")?
+        .encrypt(requests::encrypt("demo/target", b"x"))
+        .await?;
     for role in [Role::Admin, Role::Operator, Role::User] {
-        admin.grant(requests::grant("tenant", "other", role)).await?;
+        admin
+            .grant(requests::grant("tenant", "other", role))
+            .await?;
     }
     let mine = requests::create_key("other/mine");
     cluster.client("tenant")?.create_key(mine).await?;
-    let seal = v1::SealRequest { reason: "a test".to_owned(), ..v1::SealRequest::default() };
+    let seal = v1::SealRequest {
+        reason: "a test".to_owned(),
+        ..v1::SealRequest::default()
+    };
     cluster.client_at("admin", 2)?.seal(seal).await?;
     let custodian = &cluster.ceremony().hands[0];
-    cluster.client_at(&custodian.name, 2)?.submit_share(custodian.request.clone()).await?;
+    cluster
+        .client_at(&custodian.name, 2)?
+        .submit_share(custodian.request.clone())
+        .await?;
 
     let share = cluster.ceremony().share(1);
-    let target = Target { key: "demo/target", ciphertext: &sealed.ciphertext, share: &share };
+    let target = Target {
+        key: "demo/target",
+        ciphertext: &sealed.ciphertext,
+        share: &share,
+    };
     let before = state(&cluster).await?;
     // `demo` is a keyring's name, `tenant` rules over another keyring.
     for who in ["stranger", "demo", "tenant"] {
@@ -174,20 +257,35 @@ async fn nobody_does_what_was_not_granted() -> Result<()> {
         // The custody of a sealed node, with an attempt under way.
         let custody = administration(&cluster.client_at(who, 2)?, &target).await;
         all_refused(who, custody)?;
+        all_refused(
+            who,
+            vec![stolen_share(&cluster.client_at(who, 2)?, &target).await],
+        )?;
     }
-    ensure!(state(&cluster).await? == before, "a refused call changed something");
+    ensure!(
+        state(&cluster).await? == before,
+        "a refused call changed something"
+    );
     let sealed_node = cluster.client_at("admin", 2)?;
-    let status = sealed_node.custody_status(v1::CustodyStatusRequest::default()).await?;
+    let status = sealed_node
+        .custody_status(v1::CustodyStatusRequest::default())
+        .await?;
     let attempt = status.attempt.map(|attempt| attempt.submitted_by);
-    ensure!(attempt.as_deref() == Some(&["alice".to_owned()]), "the attempt is {attempt:?}");
+    ensure!(
+        attempt.as_deref() == Some(&["alice".to_owned()]),
+        "the attempt is {attempt:?}"
+    );
     for id in [1, 3] {
         // The nodes that were not sealed still are not.
         let app = cluster.client_at("app", id)?;
         app.encrypt(requests::encrypt("demo/target", b"x")).await?;
     }
-    let random = v1::GenerateRandomRequest { length: 16, ..v1::GenerateRandomRequest::default() };
+    let random = v1::GenerateRandomRequest {
+        length: 16,
+        ..v1::GenerateRandomRequest::default()
+    };
     let answer = cluster.client("stranger")?.generate_random(random).await;
-    all_refused("stranger", vec![("GenerateRandom", Must::Deny, shows(answer, |_| false))])?;
+    all_refused("stranger", vec![denied("GenerateRandom", answer)])?;
     a_tenant_rules_its_own(&cluster).await?;
     cluster.finish()
 }
@@ -195,9 +293,16 @@ async fn nobody_does_what_was_not_granted() -> Result<()> {
 /// So that it is known that the refusals were not for another reason.
 async fn a_tenant_rules_its_own(cluster: &Cluster) -> Result<()> {
     let tenant = cluster.client("tenant")?;
-    tenant.rotate_key(requests::rotate_key("other/mine")).await?;
-    tenant.grant(requests::grant("mate", "other", Role::User)).await?;
-    let blob = cluster.client("mate")?.encrypt(requests::encrypt("other/mine", b"x")).await?;
+    tenant
+        .rotate_key(requests::rotate_key("other/mine"))
+        .await?;
+    tenant
+        .grant(requests::grant("mate", "other", Role::User))
+        .await?;
+    let blob = cluster
+        .client("mate")?
+        .encrypt(requests::encrypt("other/mine", b"x"))
+        .await?;
     tenant.decrypt(requests::decrypt(&blob.ciphertext)).await?;
     // Under its own key it may not put what is another's.
     let request = v1::ReEncryptRequest {
@@ -216,17 +321,27 @@ async fn a_tenant_rules_its_own(cluster: &Cluster) -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn no_call_is_answered_without_good_credentials() -> Result<()> {
     let cluster = Cluster::start(Options::default()).await?;
-    cluster.client("admin")?.create_key(requests::create_key("demo/target")).await?;
+    cluster
+        .client("admin")?
+        .create_key(requests::create_key("demo/target"))
+        .await?;
     let before = state(&cluster).await?;
     let share = cluster.ceremony().share(1);
-    let target = Target { key: "demo/target", ciphertext: &[1; 120], share: &share };
+    let target = Target {
+        key: "demo/target",
+        ciphertext: &[1; 120],
+        share: &share,
+    };
     let pki = cluster.layout().pki();
     let stranger = Pki::create(&cluster.layout().dir().join("stranger"))?;
     for (who, credentials) in [
         ("no certificate", None),
         ("a stranger's", Some(stranger.principal("admin")?)),
         ("an expired one", Some(pki.expired("admin")?)),
-        ("a node's", Some(pki.with_uri("conclave://node/1", "node-as-client")?)),
+        (
+            "a node's",
+            Some(pki.with_uri("conclave://node/1", "node-as-client")?),
+        ),
     ] {
         let network = Arc::new(BareTls::new(&pki.ca(), credentials.as_ref())?);
         let endpoints = vec![cluster.layout().api(1).to_owned()];
@@ -234,10 +349,15 @@ async fn no_call_is_answered_without_good_credentials() -> Result<()> {
         // Long enough to be let in many times over, if it were.
         let config = config.with_deadline(Duration::from_millis(100));
         let client = Client::connect(config)?;
-        for (call, _, answer) in every_call(&client, &target).await {
+        let mut made = every_call(&client, &target).await;
+        made.push(stolen_share(&client, &target).await);
+        for (call, _, answer) in made {
             ensure!(answer.is_err(), "{call} with {who} was answered");
         }
     }
-    ensure!(state(&cluster).await? == before, "a stranger changed something");
+    ensure!(
+        state(&cluster).await? == before,
+        "a stranger changed something"
+    );
     cluster.finish()
 }

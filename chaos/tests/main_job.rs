@@ -15,8 +15,10 @@ const LARGE_MIB: &str = "CONCLAVE_LARGE_MIB";
 /// What the command line may use of memory.
 const PEAK_BYTES_MAX: u64 = 64 << 20;
 
-const PROTECTIONS: [(Protection, &str); 2] =
-    [(Protection::Software, "demo/soft"), (Protection::Hsm, "demo/hard")];
+const PROTECTIONS: [(Protection, &str); 2] = [
+    (Protection::Software, "demo/soft"),
+    (Protection::Hsm, "demo/hard"),
+];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_of_either_protection_works_on_every_node() -> Result<()> {
@@ -27,7 +29,10 @@ async fn a_key_of_either_protection_works_on_every_node() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_root_key_may_enter_under_an_rsa_key_of_the_hsm() -> Result<()> {
-    let options = Options { hsm: HsmKind::SoftHsmUnwrapRsa, ..Options::default() };
+    let options = Options {
+        hsm: HsmKind::SoftHsmUnwrapRsa,
+        ..Options::default()
+    };
     let cluster = Cluster::start(options).await?;
     works_everywhere(&cluster).await?;
     cluster.finish()
@@ -35,7 +40,10 @@ async fn the_root_key_may_enter_under_an_rsa_key_of_the_hsm() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_software_hsm_does_the_same() -> Result<()> {
-    let options = Options { hsm: HsmKind::Software, ..Options::default() };
+    let options = Options {
+        hsm: HsmKind::Software,
+        ..Options::default()
+    };
     let cluster = Cluster::start(options).await?;
     works_everywhere(&cluster).await?;
     cluster.finish()
@@ -59,7 +67,10 @@ async fn works_everywhere(cluster: &Cluster) -> Result<()> {
                 ..requests::decrypt(&sealed.ciphertext)
             };
             let opened = cluster.client_at("app", id)?.decrypt(request).await?;
-            ensure!(opened.plaintext.expose() == b"in clear", "node {id} opened it wrongly");
+            ensure!(
+                opened.plaintext.expose() == b"in clear",
+                "node {id} opened it wrongly"
+            );
             ensure!((opened.key.as_str(), opened.version) == (name, 1));
         }
     }
@@ -72,24 +83,46 @@ async fn every_operation_works_on_another_node_than_the_one_before() -> Result<(
     for (protection, name) in PROTECTIONS {
         let request = requests::create_key_with(name, protection);
         cluster.client_at("admin", 1)?.create_key(request).await?;
-        let first = cluster.client_at("app", 2)?.encrypt(requests::encrypt(name, b"one")).await?;
-        let rotated = cluster.client_at("admin", 3)?.rotate_key(requests::rotate_key(name)).await?;
-        ensure!(rotated.primary_version == 2, "the rotation made {}", rotated.primary_version);
+        let first = cluster
+            .client_at("app", 2)?
+            .encrypt(requests::encrypt(name, b"one"))
+            .await?;
+        let rotated = cluster
+            .client_at("admin", 3)?
+            .rotate_key(requests::rotate_key(name))
+            .await?;
+        ensure!(
+            rotated.primary_version == 2,
+            "the rotation made {}",
+            rotated.primary_version
+        );
         let request = requests::re_encrypt(&first.ciphertext);
         let second = cluster.client_at("app", 1)?.re_encrypt(request).await?;
-        ensure!((second.source_version, second.version) == (1, 2), "{second:?}");
+        ensure!(
+            (second.source_version, second.version) == (1, 2),
+            "{second:?}"
+        );
         for ciphertext in [&first.ciphertext, &second.ciphertext] {
-            let opened = cluster.client_at("app", 2)?.decrypt(requests::decrypt(ciphertext)).await?;
+            let opened = cluster
+                .client_at("app", 2)?
+                .decrypt(requests::decrypt(ciphertext))
+                .await?;
             ensure!(opened.plaintext.expose() == b"one");
         }
-        let drawn = cluster.client_at("app", 3)?.generate_data_key(requests::data_key(name)).await?;
+        let drawn = cluster
+            .client_at("app", 3)?
+            .generate_data_key(requests::data_key(name))
+            .await?;
         ensure!(drawn.plaintext.len() == 32);
         let request = requests::decrypt(&drawn.ciphertext);
         let opened = cluster.client_at("app", 1)?.decrypt(request).await?;
         ensure!(opened.plaintext.expose() == drawn.plaintext.expose());
     }
     let random = |id| {
-        let request = v1::GenerateRandomRequest { length: 64, ..Default::default() };
+        let request = v1::GenerateRandomRequest {
+            length: 64,
+            ..Default::default()
+        };
         let client = cluster.client_at("app", id);
         async move { anyhow::Ok(client?.generate_random(request).await?.random) }
     };
@@ -102,18 +135,34 @@ async fn every_operation_works_on_another_node_than_the_one_before() -> Result<(
 async fn one_bad_item_does_not_spoil_a_batch() -> Result<()> {
     use batch_encrypt_response::result::Result as Sealed;
     let cluster = Cluster::start(Options::default()).await?;
-    cluster.client_at("admin", 1)?.create_key(requests::create_key("demo/batch")).await?;
-    let item = |plaintext: Vec<u8>| v1::batch_encrypt_request::Item { plaintext, aad: Vec::new() };
-    let items = vec![item(b"one".to_vec()), item(vec![0; (64 << 10) + 1]), item(b"two".to_vec())];
-    let request =
-        v1::BatchEncryptRequest { key: "demo/batch".to_owned(), items, ..Default::default() };
+    cluster
+        .client_at("admin", 1)?
+        .create_key(requests::create_key("demo/batch"))
+        .await?;
+    let item = |plaintext: Vec<u8>| v1::batch_encrypt_request::Item {
+        plaintext,
+        aad: Vec::new(),
+    };
+    let items = vec![
+        item(b"one".to_vec()),
+        item(vec![0; (64 << 10) + 1]),
+        item(b"two".to_vec()),
+    ];
+    let request = v1::BatchEncryptRequest {
+        key: "demo/batch".to_owned(),
+        items,
+        ..Default::default()
+    };
     let answer = cluster.client_at("app", 1)?.batch_encrypt(request).await?;
     let mut blobs = Vec::new();
     for (place, result) in answer.results.into_iter().enumerate() {
         match result.result.context("an item has a result")? {
             Sealed::Ok(sealed) => blobs.push(sealed.ciphertext),
             Sealed::Error(error) => {
-                ensure!(place == 1 && error.code == i32::from(Code::InvalidArgument), "{error:?}");
+                ensure!(
+                    place == 1 && error.code == i32::from(Code::InvalidArgument),
+                    "{error:?}"
+                );
                 ensure!(error.message.contains("65536"), "{}", error.message);
             }
         }
@@ -121,9 +170,17 @@ async fn one_bad_item_does_not_spoil_a_batch() -> Result<()> {
     ensure!(blobs.len() == 2, "{} items were encrypted", blobs.len());
     let mut broken = blobs[0].clone();
     *broken.last_mut().context("a blob is not empty")? ^= 1;
-    let item = |ciphertext| v1::batch_decrypt_request::Item { ciphertext, aad: Vec::new() };
-    let items = [blobs[0].clone(), broken, blobs[1].clone(), Vec::new()].map(item).to_vec();
-    let request = v1::BatchDecryptRequest { items, ..Default::default() };
+    let item = |ciphertext| v1::batch_decrypt_request::Item {
+        ciphertext,
+        aad: Vec::new(),
+    };
+    let items = [blobs[0].clone(), broken, blobs[1].clone(), Vec::new()]
+        .map(item)
+        .to_vec();
+    let request = v1::BatchDecryptRequest {
+        items,
+        ..Default::default()
+    };
     let answer = cluster.client_at("app", 3)?.batch_decrypt(request).await?;
     check_opened(answer)?;
     cluster.finish()
@@ -152,9 +209,17 @@ fn check_opened(answer: v1::BatchDecryptResponse) -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_that_is_not_active_protects_nothing() -> Result<()> {
     let cluster = Cluster::start(Options::default()).await?;
-    let (admin, app) = (cluster.client_from("admin", 1)?, cluster.client_from("app", 3)?);
+    let (admin, app) = (
+        cluster.client_from("admin", 1)?,
+        cluster.client_from("app", 3)?,
+    );
     let key = "demo/states";
-    admin.create_key(v1::CreateKeyRequest { pre_active: true, ..requests::create_key(key) }).await?;
+    admin
+        .create_key(v1::CreateKeyRequest {
+            pre_active: true,
+            ..requests::create_key(key)
+        })
+        .await?;
     let refused = refusal(app.encrypt(requests::encrypt(key, b"x")).await)?;
     refused.must_be(Code::FailedPrecondition, "KEY_STATE", "PRE_ACTIVE")?;
     admin.activate_key(requests::transition(key)).await?;
@@ -177,23 +242,51 @@ async fn a_key_that_is_not_active_protects_nothing() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_large_file_passes_through_two_nodes_in_little_memory() -> Result<()> {
     let cluster = Cluster::start(Options::default()).await?;
-    cluster.client_at("admin", 1)?.create_key(requests::create_key("demo/large")).await?;
+    cluster
+        .client_at("admin", 1)?
+        .create_key(requests::create_key("demo/large"))
+        .await?;
     let dir = cluster.layout().dir().to_owned();
     let [clear, sealed, opened] = ["clear", "sealed", "opened"].map(|name| dir.join(name));
     let paths = [&clear, &sealed, &opened].map(|path| path.display().to_string());
     let [clear_arg, sealed_arg, opened_arg] = paths.each_ref().map(String::as_str);
     let size = env::var(LARGE_MIB).map_or(Ok(1024), |text| text.parse::<u64>())?;
     write_pattern(&clear, size)?;
-    let arguments = ["encrypt", "demo/large", "--in", clear_arg, "--out", sealed_arg];
-    let sealing = cluster.cli("app", &[1])?.run(&arguments).await?.must_succeed()?;
-    ensure!(fs::metadata(&sealed)?.len() > size << 20, "the ciphertext is too short");
+    let arguments = [
+        "encrypt",
+        "demo/large",
+        "--in",
+        clear_arg,
+        "--out",
+        sealed_arg,
+    ];
+    let sealing = cluster
+        .cli("app", &[1])?
+        .run(&arguments)
+        .await?
+        .must_succeed()?;
+    ensure!(
+        fs::metadata(&sealed)?.len() > size << 20,
+        "the ciphertext is too short"
+    );
     let arguments = ["decrypt", "--in", sealed_arg, "--out", opened_arg];
-    let opening = cluster.cli("app", &[3])?.run(&arguments).await?.must_succeed()?;
+    let opening = cluster
+        .cli("app", &[3])?
+        .run(&arguments)
+        .await?
+        .must_succeed()?;
     must_be_equal(&clear, &opened)?;
     for (what, ran) in [("encrypt", sealing), ("decrypt", opening)] {
-        eprintln!("{what} of {size} MiB took at most {} KiB of memory", ran.peak_bytes >> 10);
+        eprintln!(
+            "{what} of {size} MiB took at most {} KiB of memory",
+            ran.peak_bytes >> 10
+        );
         ensure!(ran.peak_bytes > 0, "the memory of {what} was not seen");
-        ensure!(ran.peak_bytes < PEAK_BYTES_MAX, "{what} took {} bytes", ran.peak_bytes);
+        ensure!(
+            ran.peak_bytes < PEAK_BYTES_MAX,
+            "{what} took {} bytes",
+            ran.peak_bytes
+        );
     }
     cluster.finish()
 }
@@ -211,7 +304,10 @@ fn write_pattern(path: &Path, size_mib: u64) -> Result<()> {
 
 fn must_be_equal(one: &Path, two: &Path) -> Result<()> {
     let (mut one, mut two) = (File::open(one)?, File::open(two)?);
-    ensure!(one.metadata()?.len() == two.metadata()?.len(), "the lengths differ");
+    ensure!(
+        one.metadata()?.len() == two.metadata()?.len(),
+        "the lengths differ"
+    );
     let (mut left, mut right) = (vec![0; 1 << 20], vec![0; 1 << 20]);
     loop {
         let count = one.read(&mut left)?;

@@ -24,7 +24,11 @@ pub async fn audit_log(client: &Client) -> Result<Vec<AuditEntry>> {
         }
         for entry in page {
             let place = u64::try_from(entries.len())?;
-            ensure!(entry.sequence == place, "{} is where {place} should be", entry.sequence);
+            ensure!(
+                entry.sequence == place,
+                "{} is where {place} should be",
+                entry.sequence
+            );
             ensure!(entry.record.is_some(), "record {place} cannot be read");
             entries.push(entry);
         }
@@ -42,8 +46,16 @@ pub fn records_of<'a>(
 
 /// The Merkle tree hash of RFC 6962 section 2.1, word for word.
 pub fn merkle_root<'a>(leaves: impl IntoIterator<Item = &'a [u8]>) -> [u8; 32] {
-    let hash_leaf = |leaf: &[u8]| Sha256::new().chain_update([0]).chain_update(leaf).finalize();
-    let hashes: Vec<[u8; 32]> = leaves.into_iter().map(|leaf| hash_leaf(leaf).into()).collect();
+    let hash_leaf = |leaf: &[u8]| {
+        Sha256::new()
+            .chain_update([0])
+            .chain_update(leaf)
+            .finalize()
+    };
+    let hashes: Vec<[u8; 32]> = leaves
+        .into_iter()
+        .map(|leaf| hash_leaf(leaf).into())
+        .collect();
     root_of(&hashes)
 }
 
@@ -54,7 +66,12 @@ fn root_of(hashes: &[[u8; 32]]) -> [u8; 32] {
         _ => {
             let (left, right) = hashes.split_at(hashes.len().next_power_of_two() / 2);
             let (left, right) = (root_of(left), root_of(right));
-            Sha256::new().chain_update([1]).chain_update(left).chain_update(right).finalize().into()
+            Sha256::new()
+                .chain_update([1])
+                .chain_update(left)
+                .chain_update(right)
+                .finalize()
+                .into()
         }
     }
 }

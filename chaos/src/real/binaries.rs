@@ -18,7 +18,9 @@ pub fn binary(name: &str) -> Result<PathBuf> {
         let test = env::current_exe().context("the path of this test")?;
         // target/release/deps/TEST
         let built = test.parent().and_then(|deps| deps.parent());
-        built.context("the test is not in a target directory")?.to_owned()
+        built
+            .context("the test is not in a target directory")?
+            .to_owned()
     };
     let path = dir.join(name);
     ensure!(

@@ -35,23 +35,37 @@ impl Ceremony {
     /// # Errors
     /// If the cluster refuses, or a share is not its custodian's.
     pub async fn hold(admin: &conclave_client::Client) -> Result<Self> {
-        let identities: Vec<_> = NAMES.iter().map(|name| (*name, generate_identity())).collect();
+        let identities: Vec<_> = NAMES
+            .iter()
+            .map(|name| (*name, generate_identity()))
+            .collect();
         let custodian = |(name, (_, recipient)): &(&str, (_, String))| v1::Custodian {
             name: (*name).to_owned(),
             recipient: recipient.clone(),
         };
         let custodians = identities.iter().map(custodian).collect();
-        let request =
-            v1::InitRequest { custodians, threshold: THRESHOLD, ..v1::InitRequest::default() };
+        let request = v1::InitRequest {
+            custodians,
+            threshold: THRESHOLD,
+            ..v1::InitRequest::default()
+        };
         let answer = admin.custody_init(request).await.context("the ceremony")?;
         let mut hands = Vec::new();
         for (name, (identity, _)) in identities {
             let identity = String::from_utf8(identity.expose().to_vec())?;
             let given = answer.shares.iter().find(|it| it.custodian == name);
-            let encrypted = given.with_context(|| format!("{name} got no share"))?.share.clone();
+            let encrypted = given
+                .with_context(|| format!("{name} got no share"))?
+                .share
+                .clone();
             let file = decrypt_with(&identity, &encrypted)?;
             let request = submission(&ShareFile::parse(file.expose())?);
-            hands.push(Hand { name: name.to_owned(), identity, encrypted, request });
+            hands.push(Hand {
+                name: name.to_owned(),
+                identity,
+                encrypted,
+                request,
+            });
         }
         Ok(Self { hands, answer })
     }
@@ -62,6 +76,9 @@ impl Ceremony {
     }
 
     /// How many shares it takes.
+    ///
+    /// # Panics
+    /// Never: there are at most 255.
     pub fn threshold(&self) -> usize {
         usize::try_from(self.answer.threshold).expect("a small number")
     }

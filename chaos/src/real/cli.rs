@@ -38,7 +38,12 @@ impl Ran {
     /// # Errors
     /// With what was said.
     pub fn must_succeed(self) -> Result<Self> {
-        ensure!(self.code == Some(0), "conclave ended with {:?}: {}", self.code, self.stderr);
+        ensure!(
+            self.code == Some(0),
+            "conclave ended with {:?}: {}",
+            self.code,
+            self.stderr
+        );
         Ok(self)
     }
 }
@@ -101,7 +106,9 @@ impl Cli {
 /// The kernel's own high-water mark, so that nothing between two looks is missed.
 fn resident_peak(pid: u32) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))?;
     let kib: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
     Some(kib * 1024)
 }

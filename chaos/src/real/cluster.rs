@@ -14,7 +14,7 @@ use conclave_env::os::{OsEntropy, TlsNetwork};
 use std::collections::BTreeMap;
 use std::env;
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tempfile::TempDir;
@@ -106,7 +106,9 @@ impl Cluster {
             self.unseal(id).await?;
         }
         let admin = self.client("admin")?;
-        admin.grant(requests::grant("app", "demo", Role::User)).await?;
+        admin
+            .grant(requests::grant("app", "demo", Role::User))
+            .await?;
         Ok(())
     }
 
@@ -124,8 +126,14 @@ impl Cluster {
     }
 
     /// A node's process.
+    ///
+    /// # Panics
+    /// If `id` is none of [`NODES`].
     pub fn node(&mut self, id: u64) -> &mut Node {
-        self.nodes.iter_mut().find(|node| node.id() == id).expect("ids are those of NODES")
+        self.nodes
+            .iter_mut()
+            .find(|node| node.id() == id)
+            .expect("ids are those of NODES")
     }
 
     /// All nodes but one.
@@ -175,7 +183,12 @@ impl Cluster {
         let endpoints: Vec<&str> = nodes.iter().map(|id| self.layout.api(*id)).collect();
         let home = self.layout.dir().to_owned();
         let credentials = self.layout.principal(principal)?;
-        Ok(Cli::new(&endpoints, &self.layout.pki().ca(), &credentials, home))
+        Ok(Cli::new(
+            &endpoints,
+            &self.layout.pki().ca(),
+            &credentials,
+            home,
+        ))
     }
 
     fn connect(&self, principal: &str, endpoints: Vec<String>) -> Result<Client> {
@@ -202,7 +215,9 @@ impl Cluster {
     /// If it does not say.
     pub async fn status(&self, id: u64) -> Result<NodeStatus> {
         let client = self.client_at("admin", id)?.with_deadline(STATUS_DEADLINE);
-        Ok(client.cluster_status(ClusterStatusRequest::default()).await?)
+        Ok(client
+            .cluster_status(ClusterStatusRequest::default())
+            .await?)
     }
 
     /// Starts a node and waits until it answers.
@@ -218,7 +233,10 @@ impl Cluster {
         let what = format!("an answer of node {id}");
         let waited = until(&what, async || {
             if self.node(id).has_ended().unwrap_or(true) {
-                return Some(Err(anyhow::anyhow!("node {id} ended: {}", self.node(id).log())));
+                return Some(Err(anyhow::anyhow!(
+                    "node {id} ended: {}",
+                    self.node(id).log()
+                )));
             }
             self.status(id).await.ok().map(Ok)
         });
@@ -243,7 +261,9 @@ impl Cluster {
     }
 
     fn runs(&self, id: u64) -> bool {
-        self.nodes.iter().any(|node| node.id() == id && node.is_started())
+        self.nodes
+            .iter()
+            .any(|node| node.id() == id && node.is_started())
     }
 
     /// Three custodians submit their shares to a node.
@@ -251,13 +271,22 @@ impl Cluster {
     /// # Errors
     /// If it is not unsealed then.
     pub async fn unseal(&self, id: u64) -> Result<()> {
-        for hand in self.ceremony().hands.iter().take(self.ceremony().threshold()) {
+        for hand in self
+            .ceremony()
+            .hands
+            .iter()
+            .take(self.ceremony().threshold())
+        {
             let custodian = self.client_at(&hand.name, id)?;
             let answer = custodian.submit_share(hand.request.clone()).await;
             answer.with_context(|| format!("the share of {} at node {id}", hand.name))?;
         }
         let status = self.status(id).await?;
-        ensure!(status.seal() == SealState::Unsealed, "node {id} is {:?}", status.seal());
+        ensure!(
+            status.seal() == SealState::Unsealed,
+            "node {id} is {:?}",
+            status.seal()
+        );
         Ok(())
     }
 
@@ -269,7 +298,10 @@ impl Cluster {
         let leader = self.leader().await?;
         let goal = self.status(leader).await?.committed_index;
         until(&format!("node {id} at entry {goal}"), async || {
-            self.status(id).await.ok().filter(|status| status.applied_index >= goal)
+            self.status(id)
+                .await
+                .ok()
+                .filter(|status| status.applied_index >= goal)
         })
         .await
     }
@@ -289,13 +321,17 @@ impl Cluster {
         Ok(())
     }
 
-    fn show(&self, kept: &PathBuf) {
+    fn show(&self, kept: &Path) {
         eprintln!("the cluster's files are kept in {}", kept.display());
         for node in &self.nodes {
             let log = node.log();
             let lines: Vec<&str> = log.lines().collect();
             let tail = &lines[lines.len().saturating_sub(LOG_TAIL_LINES)..];
-            eprintln!("--- the end of node {}'s log\n{}", node.id(), tail.join("\n"));
+            eprintln!(
+                "--- the end of node {}'s log\n{}",
+                node.id(),
+                tail.join("\n")
+            );
         }
     }
 }

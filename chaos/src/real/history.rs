@@ -14,6 +14,8 @@ use tokio::time::{Instant, sleep};
 
 /// Every so many operations a worker creates a key.
 const KEY_EVERY: u64 = 8;
+/// A worker's pause, so that nodes and checks get their share of a small machine.
+const PACE: Duration = Duration::from_millis(10);
 /// Checks under way at once.
 const CHECKS: usize = 16;
 
@@ -31,7 +33,6 @@ struct Notes {
     acknowledged: Acknowledged,
     /// When each success was asked for, and when it came.
     successes: Vec<(Instant, Instant)>,
-    failures: u64,
     violations: Vec<String>,
 }
 
@@ -74,7 +75,11 @@ impl History {
             };
             workers.spawn(worker.run(stopping.clone()));
         }
-        Ok(Self { notes, stop, workers })
+        Ok(Self {
+            notes,
+            stop,
+            workers,
+        })
     }
 
     /// Waits until so many operations were acknowledged.
@@ -105,6 +110,18 @@ impl History {
         .await
     }
 
+    /// The longest time between two acknowledgements so far.
+    pub fn longest_pause(&self) -> Duration {
+        let notes = lock(&self.notes);
+        let times: Vec<Instant> = notes.successes.iter().map(|(_, done)| *done).collect();
+        // They were noted in the order in which they came.
+        times
+            .windows(2)
+            .map(|pair| pair[1] - pair[0])
+            .max()
+            .unwrap_or_default()
+    }
+
     /// Stops the workers and tells what they were promised.
     ///
     /// # Errors
@@ -133,7 +150,9 @@ impl Acknowledged {
             let admin = &admin;
             async move {
                 let found = admin.get_key(requests::get_key(key)).await;
-                found.map(drop).with_context(|| format!("key {key} was acknowledged"))
+                found
+                    .map(drop)
+                    .with_context(|| format!("key {key} was acknowledged"))
             }
         });
         keys.buffer_unordered(CHECKS).try_collect::<()>().await?;
@@ -143,7 +162,10 @@ impl Acknowledged {
                 let opened = app.decrypt(requests::decrypt(ciphertext)).await;
                 let request = hex::encode(request);
                 let opened = opened.with_context(|| format!("{request} was acknowledged"))?;
-                ensure!(opened.plaintext.expose() == plaintext, "{request} opens as another");
+                ensure!(
+                    opened.plaintext.expose() == plaintext,
+                    "{request} opens as another"
+                );
                 anyhow::Ok(())
             }
         });
@@ -164,10 +186,8 @@ impl Worker {
             };
             if done {
                 lock(&self.notes).successes.push((begun, Instant::now()));
-            } else {
-                lock(&self.notes).failures += 1;
-                sleep(Duration::from_millis(20)).await;
             }
+            sleep(PACE).await;
         }
     }
 
@@ -192,7 +212,9 @@ impl Worker {
         let plaintext = format!("{} {number}", self.prefix).into_bytes();
         let mut request = requests::encrypt(&self.key, &plaintext);
         request.request_id.clone_from(&request_id);
-        let Ok(sealed) = self.app.encrypt(request).await else { return false };
+        let Ok(sealed) = self.app.encrypt(request).await else {
+            return false;
+        };
         let message = (request_id, plaintext, sealed.ciphertext);
         lock(&self.notes).acknowledged.messages.push(message);
         true

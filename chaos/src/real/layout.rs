@@ -36,7 +36,11 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { log_level: "info", snapshot: (20_000, 5_000), hsm: HsmKind::SoftHsm }
+        Self {
+            log_level: "info",
+            snapshot: (20_000, 5_000),
+            hsm: HsmKind::SoftHsm,
+        }
     }
 }
 
@@ -130,7 +134,11 @@ impl Layout {
     pub fn principal(&self, name: &str) -> Result<Credentials> {
         let cert = self.dir.join("pki").join(format!("principal-{name}.pem"));
         let key = cert.with_extension("key");
-        if cert.exists() { Ok(Credentials { cert, key }) } else { self.pki.principal(name) }
+        if cert.exists() {
+            Ok(Credentials { cert, key })
+        } else {
+            self.pki.principal(name)
+        }
     }
 
     /// A node, not running.
@@ -144,7 +152,10 @@ impl Layout {
     /// If there is no `from` in it.
     pub fn edit_config(&self, id: u64, from: &str, to: &str) -> Result<()> {
         let text = fs::read_to_string(self.config_path(id))?;
-        anyhow::ensure!(text.contains(from), "the configuration has no {from:?}:\n{text}");
+        anyhow::ensure!(
+            text.contains(from),
+            "the configuration has no {from:?}:\n{text}"
+        );
         Ok(fs::write(self.config_path(id), text.replace(from, to))?)
     }
 
@@ -179,7 +190,9 @@ impl Layout {
     fn write_hsm(&self, text: &mut String, id: u64) -> Result<()> {
         let import = match self.options.hsm {
             HsmKind::Software => {
-                return text.write_str("[hsm]\nkind = \"software\"\n").context("a string");
+                return text
+                    .write_str("[hsm]\nkind = \"software\"\n")
+                    .context("a string");
             }
             HsmKind::SoftHsm => "create-object",
             HsmKind::SoftHsmUnwrapRsa => "unwrap-rsa",

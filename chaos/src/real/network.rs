@@ -43,7 +43,9 @@ impl BareTls {
             }
         };
         config.alpn_protocols = vec![b"h2".to_vec()];
-        Ok(Self { config: Arc::new(config) })
+        Ok(Self {
+            config: Arc::new(config),
+        })
     }
 }
 
@@ -53,10 +55,18 @@ impl Network for BareTls {
         #[expect(clippy::disallowed_methods, reason = "a network of its own")]
         let tcp = TcpStream::connect(address).await?;
         let name = ServerName::from(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST));
-        let stream = TlsConnector::from(self.config.clone()).connect(name, tcp).await?;
+        let stream = TlsConnector::from(self.config.clone())
+            .connect(name, tcp)
+            .await?;
         // Nobody asks it who the node is.
         let identity = RemoteIdentity::Node(NodeId(1));
-        Ok(Io::new(stream, Remote { identity, address: address.to_owned() }))
+        Ok(Io::new(
+            stream,
+            Remote {
+                identity,
+                address: address.to_owned(),
+            },
+        ))
     }
 
     async fn listen(&self, _: &str, _: Audience) -> io::Result<Incoming> {
@@ -73,7 +83,12 @@ pub fn channel(network: Arc<dyn Network>, address: &str) -> Result<Channel> {
     let address = address.to_owned();
     let connector = tower::service_fn(move |_: Uri| {
         let (network, address) = (network.clone(), address.clone());
-        async move { network.connect(&address, Expect::AnyNode).await.map(TokioIo::new) }
+        async move {
+            network
+                .connect(&address, Expect::AnyNode)
+                .await
+                .map(TokioIo::new)
+        }
     });
     Ok(endpoint.connect_with_connector_lazy(connector))
 }

@@ -39,7 +39,13 @@ impl Node {
     pub fn new(id: u64, config: &Path, softhsm_conf: &Path) -> Self {
         let log = config.with_file_name("log");
         let (config, softhsm_conf) = (config.to_owned(), softhsm_conf.to_owned());
-        Self { id, config, log, softhsm_conf, child: None }
+        Self {
+            id,
+            config,
+            log,
+            softhsm_conf,
+            child: None,
+        }
     }
 
     /// Its id.
@@ -62,7 +68,11 @@ impl Node {
     /// # Errors
     /// If it does not run.
     pub fn pid(&self) -> Result<u32> {
-        Ok(self.child.as_ref().with_context(|| format!("node {} does not run", self.id))?.id())
+        Ok(self
+            .child
+            .as_ref()
+            .with_context(|| format!("node {} does not run", self.id))?
+            .id())
     }
 
     /// What it has logged, over all its lives.
@@ -100,7 +110,11 @@ impl Node {
         if self.child.is_some() {
             bail!("node {} runs already", self.id);
         }
-        self.child = Some(self.command(None)?.spawn().context("conclaved does not start")?);
+        self.child = Some(
+            self.command(None)?
+                .spawn()
+                .context("conclaved does not start")?,
+        );
         Ok(())
     }
 
@@ -183,8 +197,15 @@ impl Node {
         command.args(task).arg("--config").arg(&self.config);
         command.env("SOFTHSM2_CONF", &self.softhsm_conf);
         // A core dump, if there were one, would be found in the node's own directory.
-        command.current_dir(self.config.parent().context("a configuration has a directory")?);
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        command.current_dir(
+            self.config
+                .parent()
+                .context("a configuration has a directory")?,
+        );
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log);
         Ok(command)
     }
 

@@ -34,10 +34,15 @@ impl Pki {
         let mut params = validity(2099)?;
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        params.distinguished_name.push(DnType::CommonName, "Conclave test authority");
+        params
+            .distinguished_name
+            .push(DnType::CommonName, "Conclave test authority");
         let ca = CertifiedIssuer::self_signed(params, KeyPair::generate()?)?;
         fs::write(dir.join("ca.pem"), ca.pem())?;
-        Ok(Self { dir: dir.to_owned(), ca })
+        Ok(Self {
+            dir: dir.to_owned(),
+            ca,
+        })
     }
 
     /// The authority's certificate.
@@ -51,9 +56,15 @@ impl Pki {
     /// If the files cannot be written.
     pub fn node(&self, id: u64) -> Result<Credentials> {
         let mut params = named(&format!("conclave://node/{id}"), 2099)?;
-        params.subject_alt_names.push(SanType::DnsName("localhost".try_into()?));
-        params.subject_alt_names.push(SanType::IpAddress(IpAddr::V4(Ipv4Addr::LOCALHOST)));
-        params.extended_key_usages.push(ExtendedKeyUsagePurpose::ServerAuth);
+        params
+            .subject_alt_names
+            .push(SanType::DnsName("localhost".try_into()?));
+        params
+            .subject_alt_names
+            .push(SanType::IpAddress(IpAddr::V4(Ipv4Addr::LOCALHOST)));
+        params
+            .extended_key_usages
+            .push(ExtendedKeyUsagePurpose::ServerAuth);
         self.issue(&params, &format!("node{id}"))
     }
 
@@ -62,7 +73,10 @@ impl Pki {
     /// # Errors
     /// If the files cannot be written.
     pub fn principal(&self, name: &str) -> Result<Credentials> {
-        self.with_uri(&format!("conclave://principal/{name}"), &format!("principal-{name}"))
+        self.with_uri(
+            &format!("conclave://principal/{name}"),
+            &format!("principal-{name}"),
+        )
     }
 
     /// For whomever the URI names; `file` is what its files are called.
@@ -104,6 +118,8 @@ fn named(uri: &str, until_year: i32) -> Result<CertificateParams> {
     let mut params = validity(until_year)?;
     params.subject_alt_names.push(SanType::URI(uri.try_into()?));
     params.key_usages.push(KeyUsagePurpose::DigitalSignature);
-    params.extended_key_usages.push(ExtendedKeyUsagePurpose::ClientAuth);
+    params
+        .extended_key_usages
+        .push(ExtendedKeyUsagePurpose::ClientAuth);
     Ok(params)
 }

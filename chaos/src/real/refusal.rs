@@ -20,7 +20,11 @@ impl From<&Status> for Refusal {
     fn from(status: &Status) -> Self {
         let info = status.get_details_error_info();
         let reason = info.map(|info| info.reason).unwrap_or_default();
-        Self { code: status.code(), reason, message: status.message().to_owned() }
+        Self {
+            code: status.code(),
+            reason,
+            message: status.message().to_owned(),
+        }
     }
 }
 
@@ -28,9 +32,15 @@ impl TryFrom<&ClientError> for Refusal {
     type Error = anyhow::Error;
 
     fn try_from(error: &ClientError) -> Result<Self> {
-        let call = error.call().with_context(|| format!("no node refused: {error}"))?;
+        let call = error
+            .call()
+            .with_context(|| format!("no node refused: {error}"))?;
         let (reason, message) = (call.reason.clone(), call.message.clone());
-        Ok(Self { code: call.code, reason, message })
+        Ok(Self {
+            code: call.code,
+            reason,
+            message,
+        })
     }
 }
 

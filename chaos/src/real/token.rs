@@ -36,7 +36,10 @@ impl Token {
     /// # Errors
     /// If SoftHSM is not installed, or refuses.
     pub fn create(dir: &Path, label: &str) -> Result<Self> {
-        let module = MODULES.iter().map(PathBuf::from).find(|path| path.is_file());
+        let module = MODULES
+            .iter()
+            .map(PathBuf::from)
+            .find(|path| path.is_file());
         let module = module.context("SoftHSM is missing: apt-get install softhsm2")?;
         let objects = dir.join("objects");
         fs::create_dir_all(&objects)?;
@@ -57,7 +60,13 @@ impl Token {
             .context("softhsm2-util does not run: apt-get install softhsm2")?;
         let said = String::from_utf8_lossy(&made.stderr);
         ensure!(made.status.success(), "softhsm2-util made no token: {said}");
-        Ok(Self { label: label.to_owned(), objects, conf, pin_file, module })
+        Ok(Self {
+            label: label.to_owned(),
+            objects,
+            conf,
+            pin_file,
+            module,
+        })
     }
 
     /// The user PIN.
