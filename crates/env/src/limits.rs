@@ -35,7 +35,7 @@ pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 pub const REFUSAL_LOG_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What [`Storage::probe`](crate::Storage::probe) writes, in bytes.
-pub const PROBE_BYTES: usize = 8 << 20;
+pub const PROBE_BYTES: usize = 24 << 20;
 
 /// Longest message that a module is asked to authenticate, in bytes.
 pub const HMAC_MESSAGE_BYTES_MAX: usize = 64 << 10;

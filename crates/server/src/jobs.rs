@@ -3,7 +3,8 @@
 use crate::context::NodeContext;
 use crate::custody::{resume_from_token, seal_by_itself};
 use crate::limits::{
-    FORM_INTERVAL, HSM_CHECK_INTERVAL, SHUTDOWN_MAX, STORAGE_PROBE_INTERVAL, TICK_INTERVAL,
+    FORM_INTERVAL, HSM_CHECK_INTERVAL, SHUTDOWN_MAX, STORAGE_PROBE_INTERVAL, STORAGE_REST,
+    TICK_INTERVAL,
 };
 use crate::replica_slot::Slot;
 use crate::stopping::pause;
@@ -162,6 +163,9 @@ async fn watch_storage(context: Arc<NodeContext>, mut stopping: watch::Receiver<
             );
             context.replica.put(Slot::Failed(fault));
             replica.shutdown(SHUTDOWN_MAX / 2).await;
+            if !pause(&mut stopping, STORAGE_REST).await {
+                return;
+            }
         }
         if let Err(error) = context.env.storage.probe() {
             tracing::debug!(%error, "storage still fails");

@@ -71,5 +71,8 @@ pub const TICK_INTERVAL: Duration = Duration::from_secs(1);
 pub const HSM_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// How often a node whose storage failed looks whether it works again.
 pub const STORAGE_PROBE_INTERVAL: Duration = Duration::from_secs(1);
+/// How long a node whose storage failed stays out at least: closing the databases may free just enough room for a
+/// moment, and others should lead meanwhile.
+pub const STORAGE_REST: Duration = Duration::from_secs(5);
 /// How long a node takes to stop at most.
 pub const SHUTDOWN_MAX: Duration = Duration::from_secs(9);

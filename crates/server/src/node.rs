@@ -16,7 +16,7 @@ use std::io;
 use std::sync::Arc;
 use thiserror::Error;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, timeout};
 
 /// Why a node does not start.
@@ -39,7 +39,10 @@ pub enum StartError {
 pub struct Node {
     context: Arc<NodeContext>,
     stop: watch::Sender<bool>,
+    /// The client port and the jobs.
     tasks: JoinSet<()>,
+    /// The peer port, which other nodes need until the last entry is handed over.
+    peer_port: JoinHandle<()>,
 }
 
 /// How a node's replica is to run.
@@ -114,13 +117,14 @@ impl Node {
             drop(committer);
         });
         tasks.spawn(serve::clients(context.clone(), clients, stopping.clone()));
-        tasks.spawn(serve::peers(context.clone(), peers, stopping.clone()));
+        let peer_port = tokio::spawn(serve::peers(context.clone(), peers));
         jobs::spawn(&context, &stopping, &mut tasks);
         tracing::info!(node = %context.config.node, api, peer, "the node runs");
         Ok(Self {
             context,
             stop,
             tasks,
+            peer_port,
         })
     }
 
@@ -140,6 +144,7 @@ impl Node {
         if let Slot::Running(replica) = self.context.replica.peek() {
             replica.shutdown(SHUTDOWN_MAX / 2).await;
         }
+        self.peer_port.abort();
         self.context.seal.close("the node stopped".to_owned());
         tracing::info!("the node stopped");
     }

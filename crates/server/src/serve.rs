@@ -72,18 +72,12 @@ pub(crate) async fn clients(
     watcher.abort();
 }
 
-/// Serves the other nodes until the node stops.
-pub(crate) async fn peers(
-    context: Arc<NodeContext>,
-    incoming: Incoming,
-    stopping: watch::Receiver<bool>,
-) {
+/// Serves the other nodes until it is aborted: their streams have no end of their own.
+pub(crate) async fn peers(context: Arc<NodeContext>, incoming: Incoming) {
     let service = PeerServiceServer::new(PeerGate(context))
         .max_decoding_message_size(REQUEST_BYTES_MAX)
         .max_encoding_message_size(RESPONSE_BYTES_MAX);
-    let served = server()
-        .add_service(service)
-        .serve_with_incoming_shutdown(incoming, stopped(stopping));
+    let served = server().add_service(service).serve_with_incoming(incoming);
     if let Err(error) = served.await {
         tracing::error!(%error, "the peer port failed");
     }
