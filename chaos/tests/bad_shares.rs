@@ -1,7 +1,7 @@
 //! Shares that do not count: each is refused by its owner's name, and the attempt goes on.
 
 use anyhow::{Context as _, Result, ensure};
-use conclave_chaos::real::{Ceremony, Cluster, Options, audit_log, refusal, requests};
+use conclave_chaos::real::{Ceremony, Cluster, Options, audit_log, refusal, requests, until};
 use conclave_client::Client;
 use conclave_client::v1::{self, CustodyStatusRequest, SealState, SubmitShareRequest};
 use conclave_core::{Generation, SetId};
@@ -246,6 +246,36 @@ async fn shares_of_a_ceremony_that_was_repeated_are_void() -> Result<()> {
         format!("{error:#}").contains("in custody already"),
         "{error:#}"
     );
+    cluster.finish()
+}
+
+/// Until the first key exists the ceremony may be held again, on another node. What the first node would make under the
+/// root key before it must not get into the log, and that node must not go on with it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_whose_root_key_was_replaced_seals_itself_and_makes_no_key() -> Result<()> {
+    let cluster = Cluster::boot_new(Options::default()).await?;
+    let (one, two) = (
+        cluster.client_at("admin", 1)?,
+        cluster.client_at("admin", 2)?,
+    );
+    Ceremony::hold(&one).await?;
+    Ceremony::hold(&two).await?;
+    let created = one.create_key(requests::create_key("demo/stale")).await;
+    ensure!(
+        created.is_err(),
+        "a key was wrapped under a root key that was replaced"
+    );
+    until("node 1 seals itself", async || {
+        let status = one
+            .custody_status(CustodyStatusRequest::default())
+            .await
+            .ok()?;
+        let sealed = status.state() == SealState::Sealed && status.seal_reason.contains("replaced");
+        sealed.then_some(())
+    })
+    .await?;
+    let key = two.create_key(requests::create_key("demo/fresh")).await?;
+    ensure!(key.state() == v1::KeyState::Active, "{key:?}");
     cluster.finish()
 }
 

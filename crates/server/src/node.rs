@@ -145,6 +145,8 @@ impl Node {
             replica.shutdown(SHUTDOWN_MAX / 2).await;
         }
         self.peer_port.abort();
+        // It ends by being aborted, and has freed its address then.
+        drop(self.peer_port.await);
         self.context.seal.close("the node stopped".to_owned());
         tracing::info!("the node stopped");
     }
