@@ -113,7 +113,11 @@ async fn unseal(
     let label = root_label(cluster, custody.generation);
     let handle = context.env.hsm.import_root(&label, root_key.expose()).await;
     drop(root_key);
-    match open(context, custody, handle?).await {
+    let opened = match handle {
+        Ok(root) => open(context, custody, root).await,
+        Err(error) => Err(error.into()),
+    };
+    match opened {
         Ok(()) => {
             tracing::info!("enough shares were submitted, and this node is unsealed");
             Ok(())

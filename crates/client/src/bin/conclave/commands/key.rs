@@ -47,7 +47,7 @@ Examples:
     /// Put a key or a version into service
     #[command(after_help = "Example:\n  conclave key activate payments/next-year")]
     Activate(TransitionArgs),
-    /// Encrypt no more with a key or a version, for now; it still decrypts
+    /// Encrypt no more with a key or a version until it is resumed; it still decrypts
     #[command(after_help = "Example:\n  conclave key suspend payments/card-pan")]
     Suspend(TransitionArgs),
     /// Put a suspended key or version back into service
