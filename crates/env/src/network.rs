@@ -46,6 +46,27 @@ pub enum Expect {
     AnyNode,
 }
 
+impl Audience {
+    /// Whether a listener with this audience lets `identity` in.
+    pub fn admits(self, identity: &RemoteIdentity) -> bool {
+        match identity {
+            RemoteIdentity::Node(_) => self == Self::Peers,
+            RemoteIdentity::Principal(_) => self == Self::Clients,
+        }
+    }
+}
+
+impl Expect {
+    /// Whether `identity` is whom the caller means.
+    pub fn accepts(self, identity: &RemoteIdentity) -> bool {
+        match (self, identity) {
+            (Self::Node(expected), RemoteIdentity::Node(found)) => expected == *found,
+            (Self::AnyNode, RemoteIdentity::Node(_)) => true,
+            (Self::Node(_) | Self::AnyNode, RemoteIdentity::Principal(_)) => false,
+        }
+    }
+}
+
 trait Duplex: AsyncRead + AsyncWrite + Send {}
 impl<T: AsyncRead + AsyncWrite + Send> Duplex for T {}
 

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use conclave_env::contract::{checkpoint_contract, hsm_contract, store_contract, sync};
-use conclave_env::mem::{MemHsm, MemStorage};
+use conclave_env::mem::{Cut, MemHsm, MemStorage};
 use conclave_env::{Batch, Database, Hsm, HsmError, Storage, Store, StoreError};
 use proptest::prelude::*;
 use std::ops::Bound;
@@ -160,4 +160,101 @@ async fn a_full_disk_ends_the_handle_and_recovers_by_reopening() {
     let store = storage.open(DATABASE).unwrap();
     store.write(numbered(1)).unwrap();
     assert_eq!(surviving(&*store), 2);
+}
+
+#[tokio::test]
+async fn a_failing_module_keeps_its_keys() {
+    let hsm = MemHsm::seeded(1);
+    let root = hsm.import_root("root", &[1; 32]).await.unwrap();
+    let error = HsmError::Busy;
+    hsm.fail(Some(error.clone()));
+    assert_eq!(hsm.ping().await, Err(error.clone()));
+    assert_eq!(hsm.check(root).await, Err(error));
+    hsm.fail(None);
+    assert_eq!(hsm.check(root).await, Ok(()));
+}
+
+#[test]
+fn a_killed_process_loses_nothing_that_it_wrote() {
+    let storage = MemStorage::new();
+    let store = storage.open(DATABASE).unwrap();
+    for number in 0..3 {
+        store.write(numbered(number)).unwrap();
+    }
+    storage.kill();
+    assert!(store.write(numbered(3)).is_err(), "the old handle is dead");
+    assert_eq!(surviving(&*storage.open(DATABASE).unwrap()), 3);
+}
+
+#[test]
+fn the_power_fails_between_two_writes() {
+    let storage = MemStorage::new();
+    let store = storage.open(DATABASE).unwrap();
+    store.write(numbered(0)).unwrap();
+    storage.cut_at(Cut::Change(2));
+    store.write(numbered(1)).unwrap();
+    assert!(!storage.has_cut());
+    assert!(store.write(numbered(2)).is_err());
+    assert!(store.write(numbered(2)).is_err(), "nothing comes behind it");
+    assert!(storage.has_cut());
+    storage.kill();
+    assert!(!storage.has_cut());
+    assert_eq!(surviving(&*storage.open(DATABASE).unwrap()), 2);
+}
+
+#[test]
+fn the_power_fails_at_a_checkpoint() {
+    for (cut, is_there) in [(Cut::BeforeCheckpoint, false), (Cut::AfterCheckpoint, true)] {
+        let storage = MemStorage::new();
+        let store = storage.open(DATABASE).unwrap();
+        storage.cut_at(cut);
+        assert!(store.checkpoint("one", b"").is_err(), "nobody learns of it");
+        storage.crash(1);
+        let store = storage.open(DATABASE).unwrap();
+        assert_eq!(
+            !store.checkpoints().unwrap().is_empty(),
+            is_there,
+            "{cut:?}"
+        );
+    }
+}
+
+#[test]
+fn a_damaged_row_is_an_error_until_it_is_written_anew() {
+    let storage = MemStorage::new();
+    let store = storage.open(DATABASE).unwrap();
+    assert_eq!(storage.damage(1), None, "no row to damage");
+    store.write(numbered(0)).unwrap();
+    assert!(storage.damage(1).is_some());
+    let all = || store.scan("rows", Bound::Unbounded, Bound::Unbounded, 9);
+    assert!(matches!(all(), Err(StoreError::Corrupt { .. })));
+    assert!(matches!(
+        store.checkpoint("one", b""),
+        Err(StoreError::Corrupt { .. })
+    ));
+    store.write(numbered(0)).unwrap();
+    assert_eq!(all().unwrap().len(), 2);
+}
+
+#[test]
+fn whoever_owns_the_disk_sees_what_is_written_and_finds_it() {
+    let storage = MemStorage::new();
+    storage.keep_journal();
+    let store = storage.open(DATABASE).unwrap();
+    let mut batch = Batch::new();
+    batch.put("rows", *b"key", *b"a canary in a row");
+    store.write(batch.clone()).unwrap();
+    let journal = storage.take_journal();
+    assert_eq!(journal.len(), 1);
+    assert_eq!((journal[0].database, &journal[0].batch), ("log", &batch));
+    assert!(storage.take_journal().is_empty());
+    assert_eq!(
+        storage.durable_row("log", "rows", b"key"),
+        None,
+        "not synced"
+    );
+    store.sync(Box::new(|result| result.unwrap()));
+    assert!(storage.durable_row("log", "rows", b"key").is_some());
+    assert_eq!(storage.find(b"canary").as_deref(), Some("log/rows"));
+    assert_eq!(storage.find(b"parrot"), None);
 }

@@ -1,8 +1,9 @@
 //! One simulated database on a simulated disk: what was synced, and what was written since.
 
 use crate::checkpoint::sha256;
-use crate::store::{Batch, Checkpoint, CheckpointFile, Database, Write};
-use std::collections::{BTreeMap, VecDeque};
+use crate::store::{Batch, Checkpoint, CheckpointFile, Database, Row, Write};
+use memchr::memmem;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// The first byte of a checkpoint's file.
 const ROWS_FORMAT: u8 = 1;
@@ -30,6 +31,8 @@ pub(super) struct Disk {
     pub(super) written: u64,
     pub(super) images: BTreeMap<String, Image>,
     pub(super) is_open: bool,
+    /// Rows whose checksums are wrong, by table and key.
+    damaged: BTreeSet<(String, Vec<u8>)>,
 }
 
 impl Tables {
@@ -122,6 +125,9 @@ impl Disk {
     }
 
     pub(super) fn write(&mut self, batch: Batch) {
+        if !self.damaged.is_empty() {
+            self.mend(&batch);
+        }
         self.visible.apply(&batch);
         self.written += 1;
         self.unsynced.push_back((self.written, batch));
@@ -178,8 +184,85 @@ impl Disk {
         };
         tables.make(database);
         self.unsynced.clear();
+        self.damaged.clear();
         self.durable = tables.clone();
         self.visible = tables;
         true
     }
+
+    /// Damages a row that `number` draws; says which.
+    pub(super) fn damage(&mut self, number: &mut impl FnMut() -> u64) -> Option<String> {
+        let tables = self.visible.0.iter().filter(|(_, rows)| !rows.is_empty());
+        let (table, rows) = draw(tables, number)?;
+        let (key, _) = draw(rows.iter(), number)?;
+        let name = (table.clone(), key.clone());
+        let shown = format!("{table}, a row of {} bytes", key.len());
+        self.damaged.insert(name);
+        Some(shown)
+    }
+
+    pub(super) fn is_damaged(&self, table: &str, key: &[u8]) -> bool {
+        !self.damaged.is_empty() && self.damaged.contains(&(table.to_owned(), key.to_vec()))
+    }
+
+    /// A table with a damaged row, if there is one.
+    pub(super) fn damaged(&self) -> Option<&str> {
+        self.damaged.first().map(|(table, _)| table.as_str())
+    }
+
+    /// What is written anew is whole again.
+    fn mend(&mut self, batch: &Batch) {
+        for write in &batch.writes {
+            match write {
+                Write::Put { table, key, .. } | Write::Delete { table, key } => {
+                    self.damaged.remove(&((*table).to_owned(), key.clone()));
+                }
+                Write::DeleteRange { table, from, to } => {
+                    self.damaged
+                        .retain(|(of, key)| of != table || key < from || key >= to);
+                }
+            }
+        }
+    }
+
+    pub(super) fn durable_row(&self, table: &str, key: &[u8]) -> Option<Vec<u8>> {
+        self.durable.0.get(table)?.get(key).cloned()
+    }
+
+    pub(super) fn rows(&self, table: &str) -> Vec<Row> {
+        let rows = self.visible.0.get(table).into_iter().flatten();
+        rows.map(|(key, value)| (key.clone(), value.clone()))
+            .collect()
+    }
+
+    /// Where these bytes are.
+    pub(super) fn find(&self, needle: &[u8]) -> Option<String> {
+        let finder = memmem::Finder::new(needle);
+        let holds = |bytes: &[u8]| finder.find(bytes).is_some();
+        let in_tables = |tables: &Tables| {
+            tables.0.iter().find_map(|(table, rows)| {
+                let found = rows.iter().any(|(key, value)| holds(key) || holds(value));
+                found.then(|| table.clone())
+            })
+        };
+        let in_images = || {
+            self.images.iter().find_map(|(name, image)| {
+                let found = image.contents.values().any(|bytes| holds(bytes));
+                found.then(|| format!("checkpoint {name}"))
+            })
+        };
+        in_tables(&self.visible)
+            .or_else(|| in_tables(&self.durable))
+            .or_else(in_images)
+    }
+}
+
+/// One of some things.
+fn draw<T>(
+    mut things: impl Iterator<Item = T> + Clone,
+    number: &mut impl FnMut() -> u64,
+) -> Option<T> {
+    let count = u64::try_from(things.clone().count()).ok()?;
+    let place = number().checked_rem(count)?;
+    things.nth(usize::try_from(place).ok()?)
 }

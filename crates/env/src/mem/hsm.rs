@@ -20,6 +20,8 @@ pub struct MemHsm {
 
 struct State {
     is_connected: bool,
+    /// What every call answers, while that lasts.
+    failing: Option<HsmError>,
     /// The number of the last key; never used again, so that no old handle meets a new key.
     last: u64,
     keys: BTreeMap<HsmKey, Stored>,
@@ -36,6 +38,7 @@ impl MemHsm {
     pub fn new(entropy: Arc<dyn Entropy>) -> Self {
         let state = State {
             is_connected: true,
+            failing: None,
             last: 0,
             keys: BTreeMap::new(),
         };
@@ -64,9 +67,14 @@ impl MemHsm {
         }
     }
 
+    /// From now on every call answers this error, until it is taken back. Keys stay.
+    pub fn fail(&self, error: Option<HsmError>) {
+        self.state.lock().failing = error;
+    }
+
     fn find(&self, key: HsmKey) -> Result<Stored, HsmError> {
         let state = self.state.lock();
-        check_connected(&state)?;
+        check_working(&state)?;
         state.keys.get(&key).cloned().ok_or(HsmError::KeyGone)
     }
 
@@ -78,7 +86,7 @@ impl MemHsm {
 
     fn add(&self, kind: HsmKeyKind, bytes: Zeroizing<[u8; KEY_BYTES]>) -> Result<HsmKey, HsmError> {
         let mut state = self.state.lock();
-        check_connected(&state)?;
+        check_working(&state)?;
         state.last += 1;
         let key = HsmKey(state.last);
         state.keys.insert(key, Stored { kind, bytes });
@@ -86,14 +94,13 @@ impl MemHsm {
     }
 }
 
-fn check_connected(state: &State) -> Result<(), HsmError> {
-    if state.is_connected {
-        Ok(())
-    } else {
-        Err(HsmError::Lost {
+fn check_working(state: &State) -> Result<(), HsmError> {
+    if !state.is_connected {
+        return Err(HsmError::Lost {
             detail: "the simulated device is unplugged".to_owned(),
-        })
+        });
     }
+    state.failing.clone().map_or(Ok(()), Err)
 }
 
 fn check_kind(stored: &Stored, kind: HsmKeyKind, operation: &'static str) -> Result<(), HsmError> {
@@ -141,7 +148,7 @@ impl Hsm for MemHsm {
     }
 
     async fn random(&self, out: &mut [u8]) -> Result<(), HsmError> {
-        check_connected(&self.state.lock())?;
+        check_working(&self.state.lock())?;
         self.entropy.fill(out);
         Ok(())
     }
@@ -151,7 +158,7 @@ impl Hsm for MemHsm {
     }
 
     async fn find_root(&self, _label: &str) -> Result<Option<HsmKey>, HsmError> {
-        check_connected(&self.state.lock())?;
+        check_working(&self.state.lock())?;
         Ok(None)
     }
 
@@ -212,8 +219,9 @@ impl Hsm for MemHsm {
     }
 
     async fn clear(&self) -> Result<(), HsmError> {
-        self.state.lock().keys.clear();
-        Ok(())
+        let mut state = self.state.lock();
+        state.keys.clear();
+        state.failing.clone().map_or(Ok(()), Err)
     }
 
     async fn check(&self, key: HsmKey) -> Result<(), HsmError> {
@@ -221,6 +229,6 @@ impl Hsm for MemHsm {
     }
 
     async fn ping(&self) -> Result<(), HsmError> {
-        check_connected(&self.state.lock())
+        check_working(&self.state.lock())
     }
 }

@@ -6,10 +6,11 @@ mod disk;
 mod entropy;
 mod hsm;
 mod network;
+mod storage;
 mod store;
 
 pub use clock::MemClock;
 pub use entropy::MemEntropy;
 pub use hsm::MemHsm;
 pub use network::MemNetwork;
-pub use store::MemStorage;
+pub use storage::{Cut, MemStorage, Written};

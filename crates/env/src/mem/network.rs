@@ -55,21 +55,6 @@ impl MemNetwork {
     }
 }
 
-fn lets_in(audience: Audience, identity: &RemoteIdentity) -> bool {
-    match identity {
-        RemoteIdentity::Node(_) => audience == Audience::Peers,
-        RemoteIdentity::Principal(_) => audience == Audience::Clients,
-    }
-}
-
-fn is_expected(expect: Expect, identity: &RemoteIdentity) -> bool {
-    match (expect, identity) {
-        (Expect::Node(expected), RemoteIdentity::Node(found)) => expected == *found,
-        (Expect::AnyNode, RemoteIdentity::Node(_)) => true,
-        (Expect::Node(_) | Expect::AnyNode, RemoteIdentity::Principal(_)) => false,
-    }
-}
-
 #[async_trait]
 impl Network for MemNetwork {
     async fn connect(&self, address: &str, expect: Expect) -> io::Result<Io> {
@@ -77,8 +62,7 @@ impl Network for MemNetwork {
             let listeners = self.listeners.lock();
             let listener = listeners.get(address).filter(|it| !it.accepted.is_closed());
             let listener = listener.ok_or(ErrorKind::ConnectionRefused)?;
-            if !is_expected(expect, &listener.owner) || !lets_in(listener.audience, &self.identity)
-            {
+            if !expect.accepts(&listener.owner) || !listener.audience.admits(&self.identity) {
                 return Err(ErrorKind::PermissionDenied.into());
             }
             (listener.accepted.clone(), listener.owner.clone())

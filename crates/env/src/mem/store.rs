@@ -1,136 +1,43 @@
-//! A disk in memory that forgets, when the power fails, what was not synced.
+//! One database on the disk of a simulated machine.
 
 use super::disk::{Disk, Image};
-use super::entropy::MemEntropy;
-use crate::Entropy;
+use super::storage::{Cut, Machine};
 use crate::checkpoint::{Progress, is_checkpoint_name, objection};
-use crate::store::{Batch, Checkpoint, Database, Done, Receiver, Row, Storage, Store, StoreError};
+use crate::store::{Batch, Checkpoint, Database, Done, Receiver, Row, Store, StoreError};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
-use std::time::Duration;
 
-/// The disk of a simulated machine. Clones are the same disk: keep one outside the node, so that it outlives it.
-#[derive(Clone)]
-pub struct MemStorage {
-    machine: Arc<Machine>,
-}
-
-struct Machine {
-    sync_delay: Option<Duration>,
-    state: Mutex<State>,
-}
-
-#[derive(Default)]
-struct State {
-    /// Counts power failures; handles of an earlier life answer errors.
-    life: u64,
-    failing: Option<StoreError>,
-    disks: BTreeMap<&'static str, Disk>,
-}
-
-impl Default for MemStorage {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl MemStorage {
-    /// An empty disk, on which a sync takes no time.
-    pub fn new() -> Self {
-        Self::build(None)
-    }
-
-    /// An empty disk, on which a sync takes so long; what is written meanwhile waits for the next one. Syncs are
-    /// then done by a task, which the runtime of the caller of [`Store::sync`] drives.
-    pub fn with_sync_delay(delay: Duration) -> Self {
-        Self::build(Some(delay))
-    }
-
-    fn build(sync_delay: Option<Duration>) -> Self {
-        Self {
-            machine: Arc::new(Machine {
-                sync_delay,
-                state: Mutex::default(),
-            }),
-        }
-    }
-
-    /// The power fails. Of each database's batches that were not synced a prefix survives, drawn by `seed`: none,
-    /// some or all; one that was torn is dropped whole. Handles opened before answer errors from now on.
-    pub fn crash(&self, seed: u64) {
-        let draw = MemEntropy::new(seed);
-        let mut state = self.machine.state.lock();
-        state.life += 1;
-        for disk in state.disks.values_mut() {
-            let mut bytes = [0; 8];
-            draw.fill(&mut bytes);
-            let kept = u64::from_be_bytes(bytes) % (disk.unsynced() + 1);
-            disk.crash(kept);
-        }
-    }
-
-    /// From now on every write and sync fails with this error, until it is taken back. A handle that met the
-    /// error goes on failing, as a real database does, until it is opened again.
-    pub fn fail_writes(&self, error: Option<StoreError>) {
-        self.machine.state.lock().failing = error;
-    }
-}
-
-impl Storage for MemStorage {
-    fn open(&self, database: Database) -> Result<Arc<dyn Store>, StoreError> {
-        let mut state = self.machine.state.lock();
-        if let Some(error) = &state.failing {
-            return Err(error.clone());
-        }
-        let life = state.life;
-        let disk = state.disks.entry(database.name).or_default();
-        if disk.is_open {
-            return Err(StoreError::InUse {
-                path: path_of(database),
-            });
-        }
-        disk.is_open = true;
-        disk.make_tables(database);
-        let handle = Handle {
-            machine: Arc::clone(&self.machine),
-            life,
-            database,
-        };
-        Ok(Arc::new(MemStore {
-            handle,
-            syncs: Arc::default(),
-        }))
-    }
-
-    fn probe(&self) -> Result<(), StoreError> {
-        self.machine
-            .state
-            .lock()
-            .failing
-            .clone()
-            .map_or(Ok(()), Err)
-    }
-
-    fn location(&self) -> String {
-        "memory".to_owned()
-    }
-}
-
-fn path_of(database: Database) -> String {
+pub(super) fn path_of(database: Database) -> String {
     format!("memory/{}", database.name)
 }
 
 /// One database in one life of the machine.
 #[derive(Clone)]
-struct Handle {
+pub(super) struct Handle {
     machine: Arc<Machine>,
     life: u64,
     database: Database,
 }
 
 impl Handle {
+    pub(super) fn new(machine: Arc<Machine>, life: u64, database: Database) -> Self {
+        Self {
+            machine,
+            life,
+            database,
+        }
+    }
+
+    /// Where the power may be made to fail.
+    fn reach(&self, point: Cut) {
+        let mut state = self.machine.state.lock();
+        if state.life == self.life {
+            state.reach(point);
+        }
+    }
+
     fn disk<T>(
         &self,
         with: impl FnOnce(&mut Disk) -> Result<T, StoreError>,
@@ -147,6 +54,15 @@ impl Handle {
             .get_mut(self.database.name)
             .expect("opened, and never removed");
         with(disk)
+    }
+
+    /// Whoever reads a damaged row is told by its checksum.
+    fn check(&self, disk: &Disk, table: &str, key: &[u8]) -> Result<(), StoreError> {
+        if disk.is_damaged(table, key) {
+            Err(self.corrupt(format!("a row of {table}: the checksum differs")))
+        } else {
+            Ok(())
+        }
     }
 
     fn corrupt(&self, detail: String) -> StoreError {
@@ -166,7 +82,7 @@ struct Syncs {
     failed: Option<StoreError>,
 }
 
-struct MemStore {
+pub(super) struct MemStore {
     handle: Handle,
     syncs: Arc<Mutex<Syncs>>,
 }
@@ -182,6 +98,13 @@ impl Drop for MemStore {
 }
 
 impl MemStore {
+    pub(super) fn new(handle: Handle) -> Self {
+        Self {
+            handle,
+            syncs: Arc::default(),
+        }
+    }
+
     /// Changes something, unless the disk takes no writes (any more).
     fn change<T>(
         &self,
@@ -204,6 +127,7 @@ fn fail_if_broken(handle: &Handle, syncs: &Mutex<Syncs>) -> Result<(), StoreErro
 /// Makes the batches up to `number` durable.
 fn flush(handle: &Handle, syncs: &Mutex<Syncs>, number: u64) -> Result<(), StoreError> {
     fail_if_broken(handle, syncs)?;
+    handle.reach(Cut::Change(1));
     handle.disk(|disk| {
         disk.sync_through(number);
         Ok(())
@@ -211,7 +135,7 @@ fn flush(handle: &Handle, syncs: &Mutex<Syncs>, number: u64) -> Result<(), Store
 }
 
 /// Works for those that wait in `sync`, one group after the other, until none waits.
-async fn sync_groups(handle: Handle, syncs: Arc<Mutex<Syncs>>, delay: Duration) {
+async fn sync_groups(handle: Handle, syncs: Arc<Mutex<Syncs>>) {
     loop {
         let group = {
             let mut syncs = syncs.lock();
@@ -223,7 +147,8 @@ async fn sync_groups(handle: Handle, syncs: Arc<Mutex<Syncs>>, delay: Duration) 
             return;
         }
         let written = handle.disk(|disk| Ok(disk.written));
-        tokio::time::sleep(delay).await;
+        let delay = handle.machine.state.lock().sync_delay;
+        tokio::time::sleep(delay.unwrap_or_default()).await;
         let result = written.and_then(|number| flush(&handle, &syncs, number));
         for done in group {
             done(result.clone());
@@ -233,8 +158,10 @@ async fn sync_groups(handle: Handle, syncs: Arc<Mutex<Syncs>>, delay: Duration) 
 
 impl Store for MemStore {
     fn read(&self, table: &'static str, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        self.handle
-            .disk(|disk| Ok(disk.visible.table(table).get(key).cloned()))
+        self.handle.disk(|disk| {
+            self.handle.check(disk, table, key)?;
+            Ok(disk.visible.table(table).get(key).cloned())
+        })
     }
 
     fn scan(
@@ -249,33 +176,45 @@ impl Store for MemStore {
             if is_empty_range(from, to) {
                 return Ok(Vec::new());
             }
-            let range = rows.range::<[u8], _>((from, to));
-            Ok(range
-                .take(limit)
-                .map(|(key, value)| (key.clone(), value.clone()))
-                .collect())
+            let range = rows.range::<[u8], _>((from, to)).take(limit);
+            let found = range.map(|(key, value)| {
+                self.handle.check(disk, table, key)?;
+                Ok((key.clone(), value.clone()))
+            });
+            found.collect()
         })
     }
 
     fn last(&self, table: &'static str) -> Result<Option<Row>, StoreError> {
         self.handle.disk(|disk| {
-            let last = disk.visible.table(table).last_key_value();
-            Ok(last.map(|(key, value)| (key.clone(), value.clone())))
+            let Some((key, value)) = disk.visible.table(table).last_key_value() else {
+                return Ok(None);
+            };
+            self.handle.check(disk, table, key)?;
+            Ok(Some((key.clone(), value.clone())))
         })
     }
 
     fn write(&self, batch: Batch) -> Result<(), StoreError> {
-        self.change(|disk| {
+        fail_if_broken(&self.handle, &self.syncs)?;
+        self.handle.reach(Cut::Change(1));
+        let database = self.handle.database.name;
+        let mut state = self.handle.machine.state.lock();
+        if state.life == self.handle.life {
+            state.note(database, &batch);
+        }
+        drop(state);
+        self.handle.disk(|disk| {
             disk.write(batch);
             Ok(())
         })
     }
 
     fn sync(&self, done: Done) {
-        let Some(delay) = self.handle.machine.sync_delay else {
+        if self.handle.machine.state.lock().sync_delay.is_none() {
             let written = self.handle.disk(|disk| Ok(disk.written));
             return done(written.and_then(|number| flush(&self.handle, &self.syncs, number)));
-        };
+        }
         let starts = {
             let mut syncs = self.syncs.lock();
             syncs.waiting.push(done);
@@ -284,11 +223,7 @@ impl Store for MemStore {
         if starts {
             // Not joined: it ends by itself when nobody waits, and dies with the runtime as a disk does with
             // its machine.
-            tokio::spawn(sync_groups(
-                self.handle.clone(),
-                Arc::clone(&self.syncs),
-                delay,
-            ));
+            tokio::spawn(sync_groups(self.handle.clone(), Arc::clone(&self.syncs)));
         }
     }
 
@@ -297,7 +232,13 @@ impl Store for MemStore {
             is_checkpoint_name(name),
             "a checkpoint's name is chosen by our own code"
         );
-        self.change(|disk| Ok(disk.checkpoint(name, meta)))
+        self.handle.reach(Cut::BeforeCheckpoint);
+        let taken = self.change(|disk| match disk.damaged() {
+            None => Ok(disk.checkpoint(name, meta)),
+            Some(row) => Err(self.handle.corrupt(format!("{row}: the checksum differs"))),
+        })?;
+        self.handle.reach(Cut::AfterCheckpoint);
+        self.change(|_| Ok(taken))
     }
 
     fn checkpoints(&self) -> Result<Vec<Checkpoint>, StoreError> {
@@ -359,6 +300,7 @@ impl Store for MemStore {
 
     fn install(&self, name: &str) -> Result<(), StoreError> {
         let database = self.handle.database;
+        self.handle.reach(Cut::BeforeInstall);
         let installed = self.change(|disk| {
             let image = disk.images.get(name).cloned();
             let image = image.ok_or_else(|| StoreError::NoCheckpoint {
@@ -367,7 +309,9 @@ impl Store for MemStore {
             Ok(disk.install(&image, database))
         })?;
         if installed {
-            Ok(())
+            self.handle.machine.state.lock().note_install();
+            self.handle.reach(Cut::AfterInstall);
+            self.change(|_| Ok(()))
         } else {
             Err(self
                 .handle
