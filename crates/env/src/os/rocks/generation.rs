@@ -72,14 +72,34 @@ pub(super) fn open(
         .map(|table| (*table).to_owned())
         .collect();
     tables.insert(DEFAULT_TABLE.to_owned());
-    if path.join("CURRENT").exists() {
-        let there = DB::list_cf(&options, &path).map_err(|error| rocks_error(&path, error))?;
-        tables.extend(there);
+    let failed = |error| rocks_error(&path, error);
+    let exists = path.join("CURRENT").exists();
+    if exists {
+        let there = DB::list_cf(&options, &path).map_err(failed);
+        tables.extend(there.map_err(what_is_gone)?);
     }
     let tables = tables
         .into_iter()
         .map(|table| ColumnFamilyDescriptor::new(table, table_options(cache)));
-    DB::open_cf_descriptors(&options, &path, tables).map_err(|error| rocks_error(&path, error))
+    let opened = DB::open_cf_descriptors(&options, &path, tables).map_err(failed);
+    if exists {
+        opened.map_err(what_is_gone)
+    } else {
+        opened
+    }
+}
+
+/// A file that a database names and that is not there was taken from it.
+fn what_is_gone(error: StoreError) -> StoreError {
+    if let StoreError::Io { path, detail } = &error
+        && detail.contains("No such file or directory")
+    {
+        return StoreError::Corrupt {
+            path: path.clone(),
+            detail: detail.clone(),
+        };
+    }
+    error
 }
 
 /// Builds a generation from a checkpoint's files, durably. Tables are immutable and shared by hard links; the

@@ -4,7 +4,7 @@
 //! <data>/<name>/LOCK               held while open
 //! <data>/<name>/CURRENT_DB         names the live generation
 //! <data>/<name>/db-<n>/            RocksDB's own files
-//! <data>/<name>/watermark          the last sequence number known durable
+//! <data>/<name>/watermark          the last sequence number and MANIFEST known durable
 //! <data>/<name>/checkpoints/<c>/   MANIFEST and db/
 //! ```
 
@@ -12,6 +12,7 @@ mod checkpoints;
 mod error;
 mod files;
 mod generation;
+mod manifest;
 mod options;
 mod receiver;
 mod store;

@@ -3,6 +3,7 @@
 use super::checkpoints::{Checkpoints, files_dir};
 use super::error::{corrupt, io_error, rocks_error};
 use super::generation;
+use super::manifest::{self, Manifest};
 use super::receiver::RocksReceiver;
 use super::syncer::Syncer;
 use super::watermark::{Mark, Watermark};
@@ -64,6 +65,9 @@ impl RocksStore {
         std::fs::create_dir_all(dir).map_err(failed)?;
         let lock = lock(dir)?;
         let current = generation::read_current(dir)?;
+        if current.is_none() {
+            must_be_new(dir)?;
+        }
         generation::remove_others(dir, current).map_err(failed)?;
         let checkpoints = Checkpoints::open(dir.join("checkpoints"))?;
         let (live, watermark) = match current {
@@ -99,12 +103,26 @@ fn lock(dir: &Path) -> Result<File, StoreError> {
     }
 }
 
+/// Refuses a directory that names no generation and yet had one: what is in it is not to be removed.
+fn must_be_new(dir: &Path) -> Result<(), StoreError> {
+    match Watermark::open(&dir.join("watermark")) {
+        Ok(watermark) if watermark.mark().sequence > 0 => {
+            Err(corrupt(&dir.join("CURRENT_DB"), "it is missing"))
+        }
+        // A crash came before the first write.
+        Ok(_) | Err(StoreError::Corrupt { .. }) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
 fn create(dir: &Path, database: Database, cache: &Cache) -> Result<(Live, Watermark), StoreError> {
     let live = Live {
         db: generation::open(dir, 1, database, cache)?,
         generation: 1,
     };
-    let watermark = Watermark::create(&dir.join("watermark"), live.mark())?;
+    let mut watermark = Watermark::create(&dir.join("watermark"), live.mark())?;
+    let manifest = Manifest::open(&generation::generation_dir(dir, live.generation))?;
+    watermark.follow(live.mark(), manifest)?;
     generation::write_current(dir, live.generation)?;
     if let Some(data_dir) = dir.parent() {
         super::files::sync_dir(data_dir).map_err(|error| io_error(data_dir, &error))?;
@@ -124,7 +142,11 @@ fn open_existing(
     {
         return Err(corrupt(dir, format!("db-{generation} is missing")));
     }
-    let watermark = Watermark::open(&dir.join("watermark"))?;
+    let mut watermark = Watermark::open(&dir.join("watermark"))?;
+    let db_dir = generation::generation_dir(dir, generation);
+    if watermark.mark().generation == generation {
+        manifest::verify(&db_dir, watermark.manifest())?;
+    }
     let live = Live {
         db: generation::open(dir, generation, database, cache)?,
         generation,
@@ -138,6 +160,8 @@ fn open_existing(
         );
         return Err(corrupt(dir, detail));
     }
+    // Recovery has flushed what it found.
+    watermark.follow(found, Manifest::open(&db_dir)?)?;
     Ok((live, watermark))
 }
 
@@ -186,7 +210,12 @@ impl Inner {
                 }
             }
         }
-        live.db.write(writes).map_err(|error| self.error(error))
+        live.db.write(writes).map_err(|error| self.error(error))?;
+        // Tables may have been flushed meanwhile. Whoever holds the watermark looks itself.
+        match self.watermark.try_lock() {
+            Some(mut watermark) => watermark.look(),
+            None => Ok(()),
+        }
     }
 
     fn checkpoint(&self, name: &str, meta: &[u8]) -> Result<Checkpoint, StoreError> {
@@ -222,8 +251,7 @@ impl Inner {
         let old_dir = generation::generation_dir(&self.dir, old.generation);
         drop(old);
         let mut watermark = self.watermark.lock();
-        watermark.advance(live.mark())?;
-        watermark.sync()?;
+        watermark.follow(live.mark(), Manifest::open(&next_dir)?)?;
         // What cannot be removed now is removed at the next open.
         let _ = super::files::remove_dir_if_there(&old_dir);
         Ok(())
