@@ -24,6 +24,7 @@ pub mod key;
 pub mod limits;
 mod names;
 pub mod outcome;
+pub mod planted;
 mod state;
 pub mod uses;
 
