@@ -3,6 +3,7 @@
 use crate::error::RaftError;
 use crate::limits::{APPEND_ENTRIES_MAX, SNAPSHOT_TRANSFER_MAX};
 use crate::types::MemberNode;
+use conclave_core::planted::{Bug, is_planted};
 use conclave_core::{ClusterId, NodeId};
 use openraft::{Config, SnapshotPolicy};
 use std::collections::BTreeMap;
@@ -48,6 +49,9 @@ impl ReplicaConfig {
             install_snapshot_timeout: u64::try_from(SNAPSHOT_TRANSFER_MAX.as_millis())
                 .expect("minutes in milliseconds fit 64 bits"),
             enable_pre_vote: Some(true),
+            // A leader may count followers' disks before its own. If it loses its power then, it has lost entries that
+            // are committed; leading the same term again, it would put others in their places (docs/adr/0007).
+            enable_leader_restore: Some(is_planted(Bug::RestoreLeader)),
             max_payload_entries: APPEND_ENTRIES_MAX,
             snapshot_policy: SnapshotPolicy::LogsSinceLast(self.snapshot_every_entries),
             max_in_snapshot_log_to_keep: self.keep_entries,

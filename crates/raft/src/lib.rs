@@ -12,6 +12,7 @@ mod config;
 mod error;
 mod fault;
 mod identity;
+pub mod inspect;
 pub mod limits;
 mod log;
 mod machine;

@@ -3,7 +3,7 @@
 mod recent;
 mod store;
 
-pub(crate) use store::LogStore;
+pub(crate) use store::{LogStore, PURGED_ROW, VOTE_ROW};
 
 use conclave_env::Database;
 

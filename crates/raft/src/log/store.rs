@@ -10,6 +10,7 @@ use crate::codec;
 use crate::limits::APPEND_BYTES;
 use crate::slot::StoreSlot;
 use crate::types::{Entry, LogId, Types, Vote};
+use conclave_core::planted::{Bug, is_planted};
 use conclave_env::{Batch, StoreError};
 use openraft::OptionalSend;
 use openraft::storage::{IOFlushed, LogState, RaftLogReader, RaftLogStorage};
@@ -20,9 +21,9 @@ use std::io;
 use std::ops::{Bound, Range, RangeBounds};
 use std::sync::Arc;
 
-const VOTE_ROW: &[u8] = b"vote";
+pub(crate) const VOTE_ROW: &[u8] = b"vote";
 const COMMITTED_ROW: &[u8] = b"committed";
-const PURGED_ROW: &[u8] = b"purged";
+pub(crate) const PURGED_ROW: &[u8] = b"purged";
 /// Sorts behind every index.
 const END_OF_ENTRIES: [u8; 9] = [0xff; 9];
 
@@ -192,7 +193,9 @@ impl RaftLogStorage<Types> for LogStore {
 
     async fn save_vote(&mut self, vote: &Vote) -> io::Result<()> {
         self.write(meta(VOTE_ROW, vote)).map_err(io::Error::other)?;
-        self.0.slot.sync().await.map_err(io::Error::other)?;
+        if !is_planted(Bug::SkipVoteSync) {
+            self.0.slot.sync().await.map_err(io::Error::other)?;
+        }
         self.0.memory.lock().vote = Some(*vote);
         Ok(())
     }
@@ -231,6 +234,10 @@ impl RaftLogStorage<Types> for LogStore {
                 memory.last = Some(entry.log_id);
                 memory.recent.push(entry, bytes);
             }
+        }
+        if is_planted(Bug::AcknowledgeBeforeSync) {
+            callback.io_completed(Ok(()));
+            return Ok(());
         }
         self.0
             .slot

@@ -9,6 +9,7 @@ use crate::error::RaftError;
 use crate::limits::APPLY_ENTRIES_MAX;
 use crate::slot::StoreSlot;
 use crate::types::{Answer, LogId, Opaque, Payload, SnapshotMeta, StoredMembership, Types};
+use conclave_core::planted::{Bug, is_planted};
 use conclave_core::{AuditSequence, Command, LogIndex, State, Table};
 use conclave_env::StoreError;
 use futures::{Stream, StreamExt};
@@ -19,6 +20,7 @@ use parking_lot::{Mutex, RwLock};
 use std::io;
 use std::ops::Bound;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::watch;
 
 /// The replicated state of this node. Clones are the same one.
@@ -33,6 +35,8 @@ pub(super) struct Machine {
     /// The newest snapshot that other nodes may be given.
     pub(super) held: Mutex<Option<Held>>,
     pub(super) applied: watch::Sender<LogIndex>,
+    /// For a planted bug only: whether a snapshot was installed since the last entry.
+    pub(super) has_installed: AtomicBool,
 }
 
 fn index_of(log_id: Option<&LogId>) -> LogIndex {
@@ -55,6 +59,7 @@ impl StateMachine {
             place: Mutex::new(place),
             held: Mutex::new(held),
             applied,
+            has_installed: AtomicBool::new(false),
         };
         Ok(Self(Arc::new(machine)))
     }
@@ -121,7 +126,14 @@ impl StateMachine {
                         next.membership = membership;
                         None
                     }
-                    Content::Command(command) => Some(state.apply(LogIndex(log_id.index), command)),
+                    Content::Command(command) => {
+                        if is_planted(Bug::ApplyTwiceAfterSnapshot)
+                            && machine.has_installed.swap(false, Ordering::Relaxed)
+                        {
+                            state.apply(LogIndex(log_id.index), command.clone());
+                        }
+                        Some(state.apply(LogIndex(log_id.index), command))
+                    }
                 };
                 next.applied = Some(log_id);
                 if let Some(responder) = responder {

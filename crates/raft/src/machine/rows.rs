@@ -53,10 +53,19 @@ pub(super) fn load_place(slot: &StoreSlot) -> Result<Place, StoreError> {
 
 /// The state that the rows make. The audit log's leaves stay on the disk.
 pub(super) fn load_state(slot: &StoreSlot) -> Result<State, RaftError> {
+    load_tables(slot, &[Table::Audit])
+}
+
+/// For a planted bug only.
+pub(super) fn load_state_without_requests(slot: &StoreSlot) -> Result<State, RaftError> {
+    load_tables(slot, &[Table::Audit, Table::Requests])
+}
+
+fn load_tables(slot: &StoreSlot, without: &[Table]) -> Result<State, RaftError> {
     let mut rows = Vec::new();
     for table in Table::ALL
         .into_iter()
-        .filter(|table| *table != Table::Audit)
+        .filter(|table| !without.contains(table))
     {
         let mut read_to: Option<Vec<u8>> = None;
         loop {

@@ -8,6 +8,7 @@ use crate::limits::{SNAPSHOT_CHUNK_BYTES, SNAPSHOTS_KEPT};
 use crate::slot::StoreSlot;
 use crate::types::{LogId, SnapshotMeta, Types};
 use conclave_core::LogIndex;
+use conclave_core::planted::{Bug, is_planted};
 use conclave_env::store::Checkpoint;
 use conclave_env::{Store, StoreError};
 use openraft::storage::{RaftSnapshotBuilder, Snapshot};
@@ -15,6 +16,7 @@ use openraft::type_config::alias::SnapshotOf;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// What comes before the names of snapshots that other nodes took.
 const RECEIVED: &str = "r-";
@@ -150,7 +152,16 @@ impl Machine {
                 last_membership: place.membership,
             };
             let (name, bytes) = (own_name(place.applied.as_ref()), codec::encode(&meta));
-            let checkpoint = self.slot.with(|store| store.checkpoint(&name, &bytes))?;
+            let earlier = held
+                .as_ref()
+                .filter(|_| is_planted(Bug::SnapshotOlderThanItsId));
+            let checkpoint = match earlier {
+                Some(earlier) => earlier.checkpoint.clone(),
+                None => self.slot.with(|store| store.checkpoint(&name, &bytes))?,
+            };
+            if is_planted(Bug::PurgeBeforeSnapshot) {
+                self.slot.with(|store| store.remove_checkpoint(&name))?;
+            }
             Held { meta, checkpoint }
         };
         let snapshot = Snapshot {
@@ -187,6 +198,10 @@ impl Machine {
                 return Err(error.into());
             }
             *state = rows::load_state(&self.slot)?;
+            if is_planted(Bug::ForgetRequestsOnSnapshot) {
+                *state = rows::load_state_without_requests(&self.slot)?;
+            }
+            self.has_installed.store(true, Ordering::Relaxed);
             *place = next;
             *self.held.lock() = Some(Held {
                 meta: meta.clone(),
