@@ -4,6 +4,7 @@ use crate::context::Labels;
 use crate::ids::{KekNumber, KeyId, Revision, TimeMs, VersionNumber};
 use crate::limits::WRAPPED_BYTES_MAX;
 use crate::names::KeyName;
+use crate::planted::{Bug, is_planted};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -186,7 +187,8 @@ impl Key {
             .keys()
             .next_back()
             .map_or(0, |number| number.0);
-        VersionNumber(last.saturating_add(1))
+        let step = u32::from(!is_planted(Bug::ReuseVersion));
+        VersionNumber(last.saturating_add(step))
     }
 
     /// The key without wrapped material, as an answer to its users.

@@ -8,9 +8,10 @@ use crate::pipeline::UsePipeline;
 use crate::refusals::Refusals;
 use crate::replica_slot::ReplicaSlot;
 use crate::seal::Seal;
+use conclave_core::planted::{Bug, is_planted};
 use conclave_core::{
-    Access, Action, Actor, Body, Change, Command, LogIndex, Outcome, Refusal, RequestId, Scope,
-    Write, Written,
+    Access, Action, Actor, Body, Change, Command, CustodyEvent, LogIndex, Outcome, Refusal,
+    RequestId, Scope, Write, Written,
 };
 use conclave_env::Env;
 use conclave_proto::v1::ReadConsistency;
@@ -72,6 +73,7 @@ impl NodeContext {
         let replica = self.replica.get()?;
         match consistency {
             ReadConsistency::Local => {}
+            ReadConsistency::Linearizable if is_planted(Bug::ReadWithoutIndex) => {}
             ReadConsistency::Linearizable => {
                 self.catch_up(&replica, caller.deadline).await?;
             }
@@ -183,14 +185,23 @@ impl NodeContext {
         write: Write,
         deadline: Instant,
     ) -> Result<Written, ServiceError> {
-        // What a node says of itself has no memory of requests behind it, and is not repeated.
-        let repeatable = write.actor != Actor::Node;
+        // What a node says of itself, and that a share counts, has no memory of requests behind it, and is not repeated.
+        let share = matches!(
+            write.change,
+            Change::Custody(CustodyEvent::ShareAccepted { .. })
+        );
+        let repeatable = write.actor != Actor::Node && !share;
         let (node, time) = (self.config.node, self.env.clock.now());
         let command = Command {
             node,
             time,
             body: Body::Write(write),
         };
+        if is_planted(Bug::AcknowledgeBeforeCommit) && is_access(&command) {
+            let replica = self.replica.get()?;
+            tokio::spawn(async move { drop(replica.propose(&command, deadline).await) });
+            return Ok(Written::Done);
+        }
         let mut pause = Duration::from_millis(10);
         loop {
             let why = match self.replica.get()?.propose(&command, deadline).await {
@@ -213,4 +224,10 @@ impl NodeContext {
             pause = (pause * 2).min(Duration::from_millis(200));
         }
     }
+}
+
+/// For a planted bug only.
+fn is_access(command: &Command) -> bool {
+    let is_access = |write: &Write| matches!(write.change, Change::Grant(_) | Change::Revoke(_));
+    matches!(&command.body, Body::Write(write) if is_access(write))
 }

@@ -9,6 +9,7 @@ use crate::limits::{
     BATCH_BYTES_MAX, BATCH_PATIENCE, BATCH_RECORDS_MAX, BATCHES_IN_FLIGHT_MAX, RECORDS_WAITING_MAX,
 };
 use crate::replica_slot::ReplicaSlot;
+use conclave_core::planted::{Bug, is_planted};
 use conclave_core::{BatchId, Body, Command, NodeId, Outcome, UseBatch, UseRecord, Verdict};
 use conclave_env::Clock;
 use conclave_raft::ProposeError;
@@ -93,6 +94,9 @@ impl UsePipeline {
                 },
                 mpsc::error::TrySendError::Closed(_) => ServiceError::Stopping,
             })?;
+        if is_planted(Bug::ReleaseBeforeCommit) {
+            return Ok(Verdict::Recorded(conclave_core::AuditSequence(0)));
+        }
         match timeout_at(deadline, answer).await {
             Ok(Ok(verdict)) => {
                 let verdict = verdict?;
@@ -187,7 +191,7 @@ impl Committer {
             sequence,
         };
         let (node, time) = (self.node, self.clock.now());
-        let command = Command {
+        let mut command = Command {
             node,
             time,
             body: Body::Uses(UseBatch { id, records }),
@@ -213,6 +217,11 @@ impl Committer {
             };
             if Instant::now() + pause >= deadline {
                 return Err(ServiceError::NoQuorum { why });
+            }
+            if is_planted(Bug::ProposeTwice)
+                && let Body::Uses(batch) = &mut command.body
+            {
+                batch.id.sequence += 1 << 32;
             }
             sleep(pause).await;
             pause = (pause * 2).min(Duration::from_millis(200));

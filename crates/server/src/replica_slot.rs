@@ -40,6 +40,14 @@ impl ReplicaSlot {
         }
     }
 
+    /// The replica, well or not, for whoever looks at the node from outside; `None` while there is none.
+    pub fn any(&self) -> Option<Replica> {
+        match &**self.0.load() {
+            Slot::Running(replica) => Some(replica.clone()),
+            Slot::Failed(_) => None,
+        }
+    }
+
     /// What is in it, well or not.
     pub fn peek(&self) -> Slot {
         (**self.0.load()).clone()

@@ -2,8 +2,9 @@
 
 use super::{Place, State};
 use crate::audit::{AuditOutcome, AuditRecord};
-use crate::command::{Actor, Write};
+use crate::command::{Actor, Change, Write};
 use crate::ids::AuditSequence;
+use crate::planted::{Bug, is_planted, next_call};
 
 /// What a write leaves in the audit log besides what its envelope says.
 #[derive(Default)]
@@ -29,12 +30,15 @@ impl State {
     /// Adds a record: sequence and time are given here.
     pub(super) fn append_audit(&mut self, place: Place, record: AuditRecord) -> AuditSequence {
         let sequence = self.audit.size();
-        let record = AuditRecord {
+        let mut record = AuditRecord {
             sequence,
             time_ms: place.time.0,
             node_id: place.node.0,
             ..record
         };
+        if is_planted(Bug::NondeterministicApply) && sequence.is_multiple_of(16) {
+            record.attempt = next_call();
+        }
         let leaf = record.to_leaf();
         self.audit.append(&leaf);
         self.save_leaf(sequence, leaf);
@@ -68,6 +72,9 @@ impl State {
         outcome: AuditOutcome,
         reason: &str,
     ) {
+        if is_planted(Bug::SkipLeaf) && matches!(write.change, Change::Revoke(_)) {
+            return;
+        }
         let (principal, authentication) = match &write.actor {
             Actor::Principal(name) => (name.to_string(), "mtls"),
             Actor::Node => (String::new(), "node"),

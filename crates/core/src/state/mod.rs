@@ -29,6 +29,7 @@ use crate::key::Key;
 use crate::limits::GRANTS_MAX;
 use crate::names::{KeyName, PrincipalName};
 use crate::outcome::{Outcome, Refusal};
+use crate::planted::{Bug, is_planted};
 use batches::BatchMemory;
 use journal::Note;
 use requests::RequestMemory;
@@ -74,7 +75,11 @@ impl State {
     /// # Panics
     /// Only if the state itself breaks an invariant.
     pub fn apply(&mut self, index: LogIndex, command: Command) -> Outcome {
-        let time = self.time.max(command.time);
+        let time = if is_planted(Bug::TimeRunsBackwards) {
+            command.time
+        } else {
+            self.time.max(command.time)
+        };
         self.time = time;
         let place = Place {
             revision: Revision(index.0),

@@ -6,6 +6,7 @@ use crate::audit::{AuditOutcome, AuditRecord};
 use crate::ids::{AuditSequence, Revision};
 use crate::limits::{RECORDS_PER_BATCH_MAX, TEXT_BYTES_MAX};
 use crate::outcome::Outcome;
+use crate::planted::{Bug, is_planted};
 use crate::uses::{UseBatch, UseRecord, UsedKey, Verdict};
 
 impl State {
@@ -38,12 +39,11 @@ impl State {
     }
 
     fn judge(&mut self, place: Place, record: UseRecord) -> Verdict {
-        let current = record.access_revision == self.access.revision()
-            && record
-                .key
-                .iter()
-                .chain(&record.destination)
-                .all(|key| self.is_current(key));
+        let same_rules = record.access_revision == self.access.revision()
+            || is_planted(Bug::IgnoreAccessRevision);
+        let mut keys = record.key.iter().chain(&record.destination);
+        let same_keys = keys.all(|key| self.is_current(key)) || is_planted(Bug::IgnoreKeyRevision);
+        let current = same_rules && same_keys;
         if current {
             Verdict::Recorded(self.journal_use(place, record))
         } else {

@@ -49,7 +49,11 @@ impl Model {
             };
         }
         let answer = self.write_new(index, Some(&principal), &write.change);
-        if answer != "CONFLICT" && !matches!(write.change, Change::InitCustody(_)) {
+        let forgotten = matches!(
+            write.change,
+            Change::InitCustody(_) | Change::Custody(CustodyEvent::ShareAccepted { .. })
+        );
+        if answer != "CONFLICT" && !forgotten {
             let (time, answer) = (self.time, answer.clone());
             self.answered.push(Answered {
                 principal,

@@ -6,6 +6,7 @@ use crate::caller::Caller;
 use crate::context::NodeContext;
 use crate::error::ServiceError;
 use crate::unsealed::{Unsealed, keep_from_swap};
+use conclave_core::planted::{Bug, is_planted};
 use conclave_core::{Action, Change, CustodianName, Custody, CustodyEvent, Scope};
 use conclave_crypto::{RootKey, Share, ShareSet, root, share};
 use conclave_env::HsmKey;
@@ -43,7 +44,8 @@ pub(crate) async fn submit(
         check_share(context.config.cluster, &custody, submitted).and_then(|(name, share)| {
             let counted =
                 |it: &Attempt| it.is_current(custody.set) && it.shares.contains_key(&name);
-            if context.seal.attempt.lock().as_ref().is_some_and(counted) {
+            let is_counted = context.seal.attempt.lock().as_ref().is_some_and(counted);
+            if is_counted && !is_planted(Bug::CountShareTwice) {
                 return Err(ShareProblem::Repeated {
                     custodian: name.to_string(),
                     node,
@@ -92,8 +94,9 @@ fn count(context: &NodeContext, custody: &Custody, name: CustodianName, share: S
         Attempt::new(id, custody.set)
     }));
     keep_from_swap(share.expose());
-    attempt.shares.insert(name, share);
-    attempt.shares.len() >= usize::from(custody.threshold)
+    let is_twice = attempt.shares.insert(name, share).is_some();
+    let planted = usize::from(is_twice && is_planted(Bug::CountShareTwice));
+    attempt.shares.len() + planted >= usize::from(custody.threshold)
 }
 
 /// Rebuilds the root key from the attempt's shares and unseals the node. The attempt ends either way.
@@ -104,7 +107,11 @@ async fn unseal(
 ) -> Result<(), ServiceError> {
     let attempt = context.seal.attempt.lock().take();
     let attempt = attempt.expect("only called when it has enough shares");
-    let root_key = rebuild(context, custody, &attempt)?;
+    let root_key = if is_planted(Bug::CountShareTwice) {
+        RootKey::new(conclave_crypto::Secret::zeroed())
+    } else {
+        rebuild(context, custody, &attempt)?
+    };
     drop(attempt);
     let event = CustodyEvent::Unsealed { set: custody.set };
     let next = next_request(context, caller);
