@@ -1,9 +1,9 @@
 //! Reading the audit log from outside, and computing its root independently of the product.
 
+use crate::merkle::{leaf_hash, root_of};
 use anyhow::{Result, ensure};
 use conclave_client::v1::{AuditEntry, ListAuditRequest, ReadConsistency};
 use conclave_client::{Client, store::v1::AuditRecord};
-use sha2::{Digest as _, Sha256};
 
 /// The whole log as the node that answers has it.
 ///
@@ -44,34 +44,8 @@ pub fn records_of<'a>(
     records.filter(move |record| record.request_id == request_id)
 }
 
-/// The Merkle tree hash of RFC 6962 section 2.1, word for word.
+/// The root of leaves.
 pub fn merkle_root<'a>(leaves: impl IntoIterator<Item = &'a [u8]>) -> [u8; 32] {
-    let hash_leaf = |leaf: &[u8]| {
-        Sha256::new()
-            .chain_update([0])
-            .chain_update(leaf)
-            .finalize()
-    };
-    let hashes: Vec<[u8; 32]> = leaves
-        .into_iter()
-        .map(|leaf| hash_leaf(leaf).into())
-        .collect();
+    let hashes: Vec<[u8; 32]> = leaves.into_iter().map(leaf_hash).collect();
     root_of(&hashes)
-}
-
-fn root_of(hashes: &[[u8; 32]]) -> [u8; 32] {
-    match hashes {
-        [] => Sha256::digest([]).into(),
-        [hash] => *hash,
-        _ => {
-            let (left, right) = hashes.split_at(hashes.len().next_power_of_two() / 2);
-            let (left, right) = (root_of(left), root_of(right));
-            Sha256::new()
-                .chain_update([1])
-                .chain_update(left)
-                .chain_update(right)
-                .finalize()
-                .into()
-        }
-    }
 }

@@ -1,0 +1,325 @@
+//! Making the calls of a history through the client library, and noting what they were answered.
+
+use crate::answers;
+use crate::history::{Answer, Asked, CallId, MessageId, Recorder, Right, Sealed};
+use conclave_client::{Client, v1};
+use conclave_core::{Role, Transition};
+use std::time::Duration;
+
+/// Tells how long the run lasts already.
+pub type Stopwatch = fn() -> Duration;
+
+/// Makes calls and notes them.
+#[derive(Clone)]
+pub struct Caller {
+    /// As whom.
+    pub principal: String,
+    /// How.
+    pub client: Client,
+    /// Where.
+    pub recorder: Recorder,
+    /// When.
+    pub now: Stopwatch,
+}
+
+fn wire_grant(right: &Right) -> v1::Grant {
+    let role = match right.role {
+        Role::Admin => v1::Role::Admin,
+        Role::Operator => v1::Role::Operator,
+        Role::User => v1::Role::User,
+    };
+    v1::Grant {
+        principal: right.principal.clone(),
+        keyring: right.keyring.clone(),
+        role: role.into(),
+    }
+}
+
+impl Caller {
+    /// Makes one call under a fresh request id.
+    pub async fn call(&self, asked: Asked) -> CallId {
+        let request = match asked.operation() {
+            Some(_) => self.client.request_id().to_vec(),
+            None => Vec::new(),
+        };
+        let call = self
+            .recorder
+            .begin((self.now)(), &self.principal, &request, asked.clone());
+        match self.answer(&request, &asked).await {
+            Ok(answer) => self.recorder.end((self.now)(), call, answer),
+            Err(sealed) => self.recorder.end_sealed((self.now)(), call, sealed),
+        }
+        call
+    }
+
+    /// Sends a write once more under its request id. If nobody knew what became of it, that is settled now; otherwise
+    /// the answer must be the first one's.
+    pub async fn repeat(&self, call: CallId) {
+        let (request, asked, was_settled) = self.recorder.look(|history| {
+            let call = &history.calls[call.0];
+            (call.request.clone(), call.asked.clone(), call.is_settled())
+        });
+        let Ok(answer) = self.answer(&request, &asked).await else {
+            return;
+        };
+        if was_settled {
+            self.recorder.repeated(call, answer);
+        } else {
+            self.recorder.end((self.now)(), call, answer);
+        }
+    }
+
+    /// The answer, or (as the error) the messages that were given.
+    async fn answer(&self, request: &[u8], asked: &Asked) -> Result<Answer, Vec<Sealed>> {
+        match asked {
+            Asked::Encrypt {
+                key,
+                version,
+                plaintexts,
+            } => self.encrypt(request, key, *version, plaintexts).await,
+            Asked::DataKey { key } => self.data_key(request, key).await,
+            Asked::ReEncrypt { message } => self.re_encrypt(request, *message).await,
+            Asked::Decrypt { messages } => Ok(self.decrypt(request, messages).await),
+            Asked::Random => Ok(self.random(request).await),
+            Asked::GetKey { key } => {
+                let request = v1::GetKeyRequest {
+                    name: key.clone(),
+                    ..v1::GetKeyRequest::default()
+                };
+                Ok(answers::key(self.client.get_key(request).await))
+            }
+            Asked::ReadRoot => Ok(self.read_root().await),
+            Asked::CreateKey { .. }
+            | Asked::CreateDatedKey { .. }
+            | Asked::RotateKey { .. }
+            | Asked::Transition { .. }
+            | Asked::Grant(_)
+            | Asked::Revoke(_) => Ok(self.write(request, asked).await),
+        }
+    }
+
+    async fn write(&self, request: &[u8], asked: &Asked) -> Answer {
+        let client = &self.client;
+        let request_id = request.to_vec();
+        match asked {
+            Asked::CreateKey { key, later } => self.create(request_id, key, *later, None).await,
+            Asked::CreateDatedKey { key, date_ms } => {
+                self.create(request_id, key, true, Some(*date_ms)).await
+            }
+            Asked::RotateKey { key } => {
+                let name = key.clone();
+                let request = v1::RotateKeyRequest { request_id, name };
+                answers::key(client.rotate_key(request).await)
+            }
+            Asked::Transition {
+                key,
+                version,
+                transition,
+            } => {
+                let request = v1::TransitionRequest {
+                    request_id,
+                    name: key.clone(),
+                    version: version.unwrap_or(0),
+                };
+                answers::key(match transition {
+                    Transition::Activate => client.activate_key(request).await,
+                    Transition::Suspend => client.suspend_key(request).await,
+                    Transition::Resume => client.resume_key(request).await,
+                    Transition::Deactivate => client.deactivate_key(request).await,
+                })
+            }
+            Asked::Grant(right) => {
+                let grant = Some(wire_grant(right));
+                answers::done(&client.grant(v1::GrantRequest { request_id, grant }).await)
+            }
+            Asked::Revoke(right) => {
+                let grant = Some(wire_grant(right));
+                let request = v1::RevokeRequest { request_id, grant };
+                answers::done(&client.revoke(request).await)
+            }
+            Asked::Encrypt { .. }
+            | Asked::DataKey { .. }
+            | Asked::Decrypt { .. }
+            | Asked::ReEncrypt { .. }
+            | Asked::Random
+            | Asked::GetKey { .. }
+            | Asked::ReadRoot => unreachable!("not a write"),
+        }
+    }
+
+    async fn create(
+        &self,
+        request_id: Vec<u8>,
+        key: &str,
+        pre_active: bool,
+        date_ms: Option<u64>,
+    ) -> Answer {
+        // By its name, so that one name is always asked for alike.
+        let hsm = key.ends_with(|c: char| "13579".contains(c));
+        let protection = if hsm {
+            v1::Protection::Hsm
+        } else {
+            v1::Protection::Software
+        };
+        let stamp = |ms: u64| prost_types::Timestamp {
+            seconds: i64::try_from(ms / 1_000).unwrap_or(i64::MAX),
+            nanos: i32::try_from(ms % 1_000 * 1_000_000).unwrap_or(0),
+        };
+        let request = v1::CreateKeyRequest {
+            request_id,
+            name: key.to_owned(),
+            pre_active,
+            protection: protection.into(),
+            activate_at: date_ms.map(stamp),
+            ..v1::CreateKeyRequest::default()
+        };
+        answers::key(self.client.create_key(request).await)
+    }
+
+    async fn encrypt(
+        &self,
+        request: &[u8],
+        key: &str,
+        version: Option<u32>,
+        plaintexts: &[Vec<u8>],
+    ) -> Result<Answer, Vec<Sealed>> {
+        let context = answers::context_of(key);
+        let (request_id, key) = (request.to_vec(), key.to_owned());
+        let version = version.unwrap_or(0);
+        let [plaintext] = plaintexts else {
+            let item = |plaintext: &Vec<u8>| v1::batch_encrypt_request::Item {
+                plaintext: plaintext.clone(),
+                aad: Vec::new(),
+            };
+            let request = v1::BatchEncryptRequest {
+                request_id,
+                key,
+                version,
+                context,
+                items: plaintexts.iter().map(item).collect(),
+            };
+            let answer = self.client.batch_encrypt(request).await;
+            return match answers::batch_sealed(answer, plaintexts) {
+                Ok(sealed) => Err(sealed),
+                Err(answer) => Ok(answer),
+            };
+        };
+        let request = v1::EncryptRequest {
+            request_id,
+            key,
+            version,
+            plaintext: plaintext.clone(),
+            context,
+            aad: Vec::new(),
+        };
+        match self.client.encrypt(request).await {
+            Ok(answer) => Err(vec![Sealed {
+                key: answer.key,
+                version: answer.version,
+                plaintext: plaintext.clone(),
+                ciphertext: answer.ciphertext,
+            }]),
+            Err(error) => Ok(answers::failure(&error)),
+        }
+    }
+
+    async fn data_key(&self, request: &[u8], key: &str) -> Result<Answer, Vec<Sealed>> {
+        let request = v1::GenerateDataKeyRequest {
+            request_id: request.to_vec(),
+            key: key.to_owned(),
+            context: answers::context_of(key),
+            ..v1::GenerateDataKeyRequest::default()
+        };
+        match self.client.generate_data_key(request).await {
+            Ok(given) => Err(vec![Sealed {
+                key: given.key,
+                version: given.version,
+                plaintext: given.plaintext.expose().to_vec(),
+                ciphertext: given.ciphertext,
+            }]),
+            Err(error) => Ok(answers::failure(&error)),
+        }
+    }
+
+    fn message(&self, id: MessageId) -> (String, Vec<u8>, Vec<u8>) {
+        self.recorder.look(|history| {
+            let it = &history.messages[id.0];
+            (it.key.clone(), it.plaintext.clone(), it.ciphertext.clone())
+        })
+    }
+
+    async fn re_encrypt(&self, request: &[u8], message: MessageId) -> Result<Answer, Vec<Sealed>> {
+        let (key, plaintext, ciphertext) = self.message(message);
+        let request = v1::ReEncryptRequest {
+            request_id: request.to_vec(),
+            ciphertext,
+            context: answers::context_of(&key),
+            ..v1::ReEncryptRequest::default()
+        };
+        match self.client.re_encrypt(request).await {
+            Ok(answer) => Err(vec![Sealed {
+                key: answer.key,
+                version: answer.version,
+                plaintext,
+                ciphertext: answer.ciphertext,
+            }]),
+            Err(error) => Ok(answers::failure(&error)),
+        }
+    }
+
+    async fn decrypt(&self, request: &[u8], messages: &[MessageId]) -> Answer {
+        let request_id = request.to_vec();
+        let mut found: Vec<_> = messages.iter().map(|id| self.message(*id)).collect();
+        let context = found.first().map(|(key, ..)| answers::context_of(key));
+        let context = context.unwrap_or_default();
+        if found.len() == 1 {
+            let ciphertext = found.swap_remove(0).2;
+            let request = v1::DecryptRequest {
+                request_id,
+                ciphertext,
+                context,
+                ..v1::DecryptRequest::default()
+            };
+            return match self.client.decrypt(request).await {
+                Ok(opened) => Answer::Opened(vec![Ok(opened.plaintext.expose().to_vec())]),
+                Err(error) => answers::failure(&error),
+            };
+        }
+        let items = found.into_iter().map(|(_, _, ciphertext)| {
+            let aad = Vec::new();
+            v1::batch_decrypt_request::Item { ciphertext, aad }
+        });
+        let request = v1::BatchDecryptRequest {
+            request_id,
+            key: String::new(),
+            context,
+            items: items.collect(),
+        };
+        answers::batch_opened(self.client.batch_decrypt(request).await)
+    }
+
+    async fn random(&self, request: &[u8]) -> Answer {
+        let request = v1::GenerateRandomRequest {
+            request_id: request.to_vec(),
+            length: 16,
+        };
+        match self.client.generate_random(request).await {
+            Ok(answer) => Answer::Random(answer.random),
+            Err(error) => answers::failure(&error),
+        }
+    }
+
+    async fn read_root(&self) -> Answer {
+        match self
+            .client
+            .audit_root(v1::AuditRootRequest::default())
+            .await
+        {
+            Ok(answer) => Answer::Root {
+                size: answer.size,
+                root: answer.root_hash,
+            },
+            Err(error) => answers::failure(&error),
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! Properties that look into the simulated nodes after every step: their disks, logs, roles and states.
+
+pub mod commits_are_on_a_quorum;
+pub mod leader_ids_are_used_once;
+pub mod leaders_are_complete;
+pub mod logs_match;
+pub mod node_ids_are_kept;
+pub mod secrets_stay_inside;
+pub mod states_are_equal;
+pub mod votes_are_on_a_quorum;
+
+use super::Violation;
+
+/// A violation of one of these.
+pub fn broken(invariant: &'static str, promise: &'static str, detail: String) -> Violation {
+    Violation {
+        invariant,
+        promise,
+        detail,
+    }
+}

@@ -1,0 +1,57 @@
+//! A refusal that a client was given is in the log, with the same reason, and was committed before it was given: a
+//! follower that lags never refuses wrongly (P1). That the reason was right at its place is `rules_hold_in_place`.
+
+#![expect(clippy::wildcard_enum_match_arm, reason = "few calls share a record")]
+
+use super::Invariant;
+use crate::evidence::{Evidence, Leaf};
+use crate::history::{Answer, Asked, Call};
+
+pub(super) const INVARIANT: Invariant = Invariant {
+    name: "refusals_are_right",
+    promise: "P1",
+    check,
+};
+
+fn check(evidence: &Evidence) -> Vec<String> {
+    let mut broken = Vec::new();
+    for call in &evidence.history.calls {
+        let (Some(operation), Some((moment, Answer::Refused(reason)))) =
+            (call.asked.operation(), &call.ended)
+        else {
+            continue;
+        };
+        let fits = |leaf: &&Leaf| {
+            let record = &leaf.record;
+            !leaf.is_allowed()
+                && record.operation == operation
+                && record.principal == call.principal
+                && record.reason == *reason
+                && concerns(call, leaf, evidence)
+                && leaf.applied.is_none_or(|applied| applied <= moment.at)
+        };
+        if !evidence.leaves.iter().any(|leaf| fits(&leaf)) {
+            broken.push(format!(
+                "{operation} by {}, request {}, was refused with {reason} at {} ms, and the log has no such refusal",
+                call.principal,
+                hex::encode(&call.request),
+                moment.at.as_millis()
+            ));
+        }
+    }
+    broken
+}
+
+/// Equal refusals of uses are one record, under the request id of the first.
+fn concerns(call: &Call, leaf: &Leaf, evidence: &Evidence) -> bool {
+    let record = &leaf.record;
+    match &call.asked {
+        Asked::Encrypt { key, .. } | Asked::DataKey { key } => record.key == *key,
+        Asked::Decrypt { messages } => messages
+            .iter()
+            .any(|id| evidence.history.messages[id.0].key == record.key),
+        Asked::ReEncrypt { message } => evidence.history.messages[message.0].key == record.key,
+        Asked::Random => true,
+        _ => record.request_id == call.request,
+    }
+}

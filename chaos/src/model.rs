@@ -1,0 +1,357 @@
+//! The rules told a second time, independently of the product: keys, versions and roles as the audit log's records
+//! make them, one after the other. What the product allowed or refused is held against it.
+//!
+//! Sources: NIST SP 800-57 part 1 section 7 for the states; docs/architecture.md for the roles.
+
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "few calls say more than their record"
+)]
+
+use crate::evidence::Leaf;
+use crate::history::{Asked, History, KeySeen, Right};
+use conclave_core::{AuditRecord, KeyState, Role, Transition};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Roles that a principal may hold, by what they allow.
+const USE: &[Role] = &[Role::User];
+const ADMINISTER: &[Role] = &[Role::Admin];
+const OPERATE: &[Role] = &[Role::Admin, Role::Operator];
+
+/// Keys and roles at one place of the audit log.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Model {
+    /// By their names.
+    pub(crate) keys: BTreeMap<String, KeySeen>,
+    rights: BTreeSet<Right>,
+}
+
+/// Why a use or a change is not allowed, in the product's stable words.
+pub(crate) type Reason = &'static str;
+
+/// The first segment of a key's name.
+fn keyring_of(key: &str) -> &str {
+    key.split('/').next().unwrap_or_default()
+}
+
+fn protects(state: KeyState) -> bool {
+    state == KeyState::Active
+}
+
+fn processes(state: KeyState) -> bool {
+    matches!(state, KeyState::Active | KeyState::Suspended)
+}
+
+/// Where a transition leads from `state`, if it does.
+fn after(state: KeyState, transition: Transition) -> Option<KeyState> {
+    match (transition, state) {
+        (Transition::Activate, KeyState::PreActive) | (Transition::Resume, KeyState::Suspended) => {
+            Some(KeyState::Active)
+        }
+        (Transition::Suspend, KeyState::Active) => Some(KeyState::Suspended),
+        (Transition::Deactivate, KeyState::Active | KeyState::Suspended) => {
+            Some(KeyState::Deactivated)
+        }
+        _ => None,
+    }
+}
+
+fn transition_of(operation: &str) -> Option<Transition> {
+    Some(match operation {
+        "ActivateKey" => Transition::Activate,
+        "SuspendKey" => Transition::Suspend,
+        "ResumeKey" => Transition::Resume,
+        "DeactivateKey" => Transition::Deactivate,
+        _ => return None,
+    })
+}
+
+/// Reads `user on demo for app`.
+fn right_of(detail: &str) -> Option<Right> {
+    let (role, rest) = detail.split_once(" on ")?;
+    let (keyring, principal) = rest.split_once(" for ")?;
+    let role = match role {
+        "admin" => Role::Admin,
+        "operator" => Role::Operator,
+        "user" => Role::User,
+        _ => return None,
+    };
+    Some(Right {
+        principal: principal.to_owned(),
+        keyring: keyring.to_owned(),
+        role,
+    })
+}
+
+impl Model {
+    /// Of a cluster whose `admins` are admins of everything.
+    pub(crate) fn new(admins: &[String]) -> Self {
+        let right = |principal: &String| Right {
+            principal: principal.clone(),
+            keyring: "*".to_owned(),
+            role: Role::Admin,
+        };
+        Self {
+            keys: BTreeMap::new(),
+            rights: admins.iter().map(right).collect(),
+        }
+    }
+
+    fn holds(&self, principal: &str, keyring: &str, roles: &[Role]) -> bool {
+        self.rights.iter().any(|right| {
+            right.principal == principal
+                && (right.keyring == "*" || right.keyring == keyring)
+                && roles.contains(&right.role)
+        })
+    }
+
+    /// Whether a use is allowed; if it is, of which version. `protect`: it makes new protection.
+    ///
+    /// # Errors
+    /// The reason why it is not.
+    pub(crate) fn decide(
+        &self,
+        principal: &str,
+        key: &str,
+        version: Option<u32>,
+        protect: bool,
+    ) -> Result<u32, Reason> {
+        if !self.holds(principal, keyring_of(key), USE) {
+            return Err("PERMISSION_DENIED");
+        }
+        let found = self.keys.get(key).ok_or("KEY_NOT_FOUND")?;
+        let number = version.unwrap_or(found.primary);
+        let state = found.versions.get(&number).ok_or("VERSION_NOT_FOUND")?;
+        let allows = if protect { protects } else { processes };
+        if allows(found.state) && allows(*state) {
+            Ok(number)
+        } else {
+            Err("KEY_STATE")
+        }
+    }
+
+    /// Holds a record against the rules, and carries out what it says was done.
+    ///
+    /// # Errors
+    /// What the record says and the rules do not.
+    pub(crate) fn follow(&mut self, leaf: &Leaf, history: &History) -> Result<(), String> {
+        let record = &leaf.record;
+        let expected = match record.operation.as_str() {
+            "Encrypt" | "GenerateDataKey" => self.judge_protection(record, history),
+            "Decrypt" => self.judge(record, Some(record.version), false),
+            "ReEncrypt" => self.judge_re_encryption(record),
+            "GenerateRandom" => self.judge_random(record),
+            operation => match self.change(operation, record, history) {
+                Some(changed) => changed,
+                // Custody and the cluster itself: other invariants.
+                None => return Ok(()),
+            },
+        };
+        let said = if leaf.is_allowed() {
+            Ok(())
+        } else {
+            Err(record.reason.as_str())
+        };
+        match (expected, said) {
+            (Ok(()), Ok(())) => Ok(()),
+            // A ciphertext may be wrong where the rules allow its use.
+            (
+                Ok(()),
+                Err("CIPHERTEXT_INVALID" | "KEY_MISMATCH" | "KEY_NOT_FOUND" | "LIMIT_REACHED"),
+            ) if leaf.is_use() => Ok(()),
+            (Err(expected), Err(said)) if expected == said => Ok(()),
+            (expected, said) => Err(format!(
+                "record {} says {} of {} on {}, and the rules say {}",
+                record.sequence,
+                said.map_or_else(str::to_owned, |()| "allowed".to_owned()),
+                record.operation,
+                record.key,
+                expected.map_or_else(str::to_owned, |()| "allowed".to_owned()),
+            )),
+        }
+    }
+
+    fn judge(
+        &self,
+        record: &AuditRecord,
+        version: Option<u32>,
+        protect: bool,
+    ) -> Result<(), Reason> {
+        let version = version.filter(|number| *number != 0);
+        self.decide(&record.principal, &record.key, version, protect)
+            .map(drop)
+    }
+
+    /// Whoever may use some keys may draw random bytes.
+    fn judge_random(&self, record: &AuditRecord) -> Result<(), Reason> {
+        let own = |right: &&Right| right.principal == record.principal;
+        if self
+            .rights
+            .iter()
+            .filter(own)
+            .any(|right| USE.contains(&right.role))
+        {
+            Ok(())
+        } else {
+            Err("PERMISSION_DENIED")
+        }
+    }
+
+    /// New protection is under the primary version, unless the caller named another.
+    fn judge_protection(&self, record: &AuditRecord, history: &History) -> Result<(), Reason> {
+        let named = history
+            .asked(&record.request_id)
+            .and_then(|asked| match asked {
+                Asked::Encrypt { version, .. } => *version,
+                _ => None,
+            });
+        let chosen = self.decide(&record.principal, &record.key, named, true)?;
+        if record.version != 0 && record.version != chosen {
+            return Err("NOT_THE_PRIMARY_VERSION");
+        }
+        Ok(())
+    }
+
+    fn judge_re_encryption(&self, record: &AuditRecord) -> Result<(), Reason> {
+        self.judge(record, Some(record.version), false)?;
+        let chosen = self.decide(&record.principal, &record.destination_key, None, true)?;
+        if record.destination_version != 0 && record.destination_version != chosen {
+            return Err("NOT_THE_PRIMARY_VERSION");
+        }
+        Ok(())
+    }
+
+    /// Carries out a change as the rules have it; `None` if it is not of keys or roles.
+    fn change(
+        &mut self,
+        operation: &str,
+        record: &AuditRecord,
+        history: &History,
+    ) -> Option<Result<(), Reason>> {
+        let own = record.authentication == "node";
+        let may = |model: &Self, roles| {
+            own || model.holds(&record.principal, keyring_of(&record.key), roles)
+        };
+        if let Some(transition) = transition_of(operation) {
+            if !may(self, OPERATE) {
+                return Some(Err("PERMISSION_DENIED"));
+            }
+            return Some(self.transition(&record.key, record.version, transition));
+        }
+        Some(match operation {
+            "CreateKey" if !may(self, ADMINISTER) => Err("PERMISSION_DENIED"),
+            "CreateKey" => self.create(record, history),
+            "RotateKey" if !may(self, OPERATE) => Err("PERMISSION_DENIED"),
+            "RotateKey" => self.rotate(record),
+            "Grant" | "Revoke" => self.change_right(record, operation == "Grant"),
+            _ => return None,
+        })
+    }
+
+    fn create(&mut self, record: &AuditRecord, history: &History) -> Result<(), Reason> {
+        if self.keys.contains_key(&record.key) {
+            return Err("KEY_EXISTS");
+        }
+        let later = matches!(
+            history.asked(&record.request_id),
+            Some(Asked::CreateKey { later: true, .. } | Asked::CreateDatedKey { .. })
+        );
+        let key = KeySeen {
+            state: if later {
+                KeyState::PreActive
+            } else {
+                KeyState::Active
+            },
+            primary: 1,
+            versions: BTreeMap::from([(1, KeyState::Active)]),
+        };
+        self.keys.insert(record.key.clone(), key);
+        Ok(())
+    }
+
+    fn rotate(&mut self, record: &AuditRecord) -> Result<(), Reason> {
+        let key = self.keys.get_mut(&record.key).ok_or("KEY_NOT_FOUND")?;
+        if key.state != KeyState::Active {
+            return Err("KEY_STATE");
+        }
+        let last = key.versions.keys().next_back().copied().unwrap_or(0);
+        if record.version != last + 1 {
+            return Err("VERSION_NUMBER_OUT_OF_TURN");
+        }
+        key.versions.insert(record.version, KeyState::Active);
+        key.primary = record.version;
+        Ok(())
+    }
+
+    fn transition(
+        &mut self,
+        key: &str,
+        version: u32,
+        transition: Transition,
+    ) -> Result<(), Reason> {
+        let key = self.keys.get_mut(key).ok_or("KEY_NOT_FOUND")?;
+        let state = if version == 0 {
+            &mut key.state
+        } else {
+            key.versions.get_mut(&version).ok_or("VERSION_NOT_FOUND")?
+        };
+        *state = after(*state, transition).ok_or("KEY_STATE")?;
+        Ok(())
+    }
+
+    fn change_right(&mut self, record: &AuditRecord, gives: bool) -> Result<(), Reason> {
+        let right = right_of(&record.detail).ok_or("UNREADABLE")?;
+        if !self.holds(&record.principal, &right.keyring, ADMINISTER) {
+            return Err("PERMISSION_DENIED");
+        }
+        if gives {
+            self.rights.insert(right);
+            return Ok(());
+        }
+        let is_admin = |it: &&Right| it.keyring == "*" && it.role == Role::Admin;
+        if is_admin(&&right) && self.rights.iter().filter(is_admin).all(|it| *it == right) {
+            return Err("LAST_ADMIN");
+        }
+        self.rights.remove(&right);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rights_are_read_as_the_log_writes_them() {
+        let right = right_of("user on demo for app").unwrap();
+        assert_eq!(
+            (right.principal.as_str(), right.keyring.as_str()),
+            ("app", "demo")
+        );
+        assert_eq!(right_of("king on demo for app"), None);
+    }
+
+    #[test]
+    fn a_suspended_key_opens_and_does_not_seal() {
+        let mut model = Model::new(&["admin".to_owned()]);
+        model
+            .rights
+            .insert(right_of("user on demo for app").unwrap());
+        let key = KeySeen {
+            state: KeyState::Suspended,
+            primary: 1,
+            versions: BTreeMap::from([(1, KeyState::Active)]),
+        };
+        model.keys.insert("demo/a".to_owned(), key);
+        assert_eq!(model.decide("app", "demo/a", None, false), Ok(1));
+        assert_eq!(model.decide("app", "demo/a", None, true), Err("KEY_STATE"));
+        assert_eq!(
+            model.decide("admin", "demo/a", None, false),
+            Err("PERMISSION_DENIED")
+        );
+        assert_eq!(
+            model.decide("app", "demo/b", None, true),
+            Err("KEY_NOT_FOUND")
+        );
+    }
+}

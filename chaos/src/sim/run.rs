@@ -1,0 +1,389 @@
+//! One run, from seed to report.
+
+use super::custodians::{Custodians, Desk};
+use super::machine::{EPOCH_MS, Machine, host};
+use super::nemesis::{Field, Nemesis};
+use super::network::Wires;
+use super::plan::{HEALING_WORK, Plan, SERVICE_WITHIN, Stream, Wish, rng};
+use super::report::Report;
+use super::trace::Trace;
+use super::watch::Watch;
+use super::workload::{Shared, Worker};
+use crate::evidence::{Evidence, Leaf};
+use crate::history::{History, Recorder};
+use crate::invariants::inside::broken;
+use crate::invariants::{Violation, judge_evidence};
+use conclave_core::Table;
+use conclave_raft::inspect::STATE_DATABASE;
+use rand::RngCore as _;
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, UNIX_EPOCH};
+use turmoil::Sim;
+
+/// Hosts on which clients live.
+const CLIENT_HOSTS: u64 = 2;
+
+struct Run {
+    plan: Arc<Plan>,
+    shared: Shared,
+    desk: Desk,
+    machines: Vec<Machine>,
+    watch: Watch,
+    nemesis: Nemesis,
+    trace: Trace,
+    healing_since: Option<Duration>,
+}
+
+/// Simulates a seed. `freeze` is told the simulated time before each step; whoever wants runs that repeat to the byte
+/// makes every clock of the process stand there.
+pub fn simulate(wish: &Wish, out: Option<Box<dyn Write + Send>>, freeze: fn(Duration)) -> Report {
+    freeze(Duration::ZERO);
+    let plan = Arc::new(Plan::draw(wish));
+    let trace = Trace::new(out);
+    trace.line(Duration::ZERO, &format!("{plan:?}"));
+    let mut sim = build(&plan);
+    let mut run = Run::new(&plan, &trace);
+    run.add_hosts(&mut sim);
+    let mut violations = Vec::new();
+    while sim.elapsed() < plan.length {
+        freeze(sim.elapsed());
+        if let Err(violation) = run.step(&mut sim) {
+            violations.push(violation);
+            break;
+        }
+    }
+    let at = sim.elapsed();
+    if violations.is_empty() {
+        violations.extend(run.settle(at));
+    }
+    // Before the hosts go, so that nothing holds a node when its runtime ends.
+    let report = run.report(at, violations);
+    for machine in &run.machines {
+        machine.forget_node();
+        sim.crash(host(machine.id).as_str());
+    }
+    trace.flush();
+    report
+}
+
+fn build<'a>(plan: &Plan) -> Sim<'a> {
+    turmoil::Builder::new()
+        .rng_seed(rng(plan.seed, Stream::Plan).next_u64() ^ plan.seed)
+        .epoch(UNIX_EPOCH + Duration::from_millis(EPOCH_MS))
+        .simulation_duration(plan.length * 2)
+        .tick_duration(plan.tick)
+        .min_message_latency(Duration::from_millis(1))
+        .max_message_latency(plan.latency_max)
+        .repair_rate(0.5)
+        .tcp_capacity(65_536)
+        .build()
+}
+
+fn recorder(trace: &Trace) -> Recorder {
+    let trace = trace.clone();
+    Recorder::told_to(Arc::new(move |at, text| trace.line(at, text)))
+}
+
+fn client_host(number: u64) -> String {
+    format!("clients-{number}")
+}
+
+impl Run {
+    fn new(plan: &Arc<Plan>, trace: &Trace) -> Self {
+        let (wires, desk) = (Wires::default(), Desk::default());
+        let machines: Vec<Machine> = (1..=plan.nodes)
+            .map(|id| Machine::new(plan, id, &wires))
+            .collect();
+        let shared = Shared {
+            plan: Arc::clone(plan),
+            wires: wires.clone(),
+            recorder: recorder(trace),
+            is_founded: Arc::default(),
+            is_over: Arc::default(),
+            plaintexts: Arc::default(),
+        };
+        let clients: Vec<String> = (0..CLIENT_HOSTS).map(client_host).collect();
+        Self {
+            watch: Watch::new(&machines, trace.clone()),
+            nemesis: Nemesis::new(
+                Arc::clone(plan),
+                &clients,
+                wires,
+                desk.clone(),
+                trace.clone(),
+            ),
+            plan: Arc::clone(plan),
+            shared,
+            desk,
+            machines,
+            trace: trace.clone(),
+            healing_since: None,
+        }
+    }
+
+    fn add_hosts(&self, sim: &mut Sim<'_>) {
+        for machine in &self.machines {
+            let machine = machine.clone();
+            sim.host(host(machine.id), move || {
+                let machine = machine.clone();
+                async move {
+                    machine.live().await;
+                    Ok(())
+                }
+            });
+        }
+        for number in 0..CLIENT_HOSTS {
+            let (shared, desk) = (self.shared.clone(), self.desk.clone());
+            sim.host(client_host(number), move || {
+                let (shared, desk) = (shared.clone(), desk.clone());
+                async move {
+                    let clients = (0..shared.plan.clients).filter(|it| it % CLIENT_HOSTS == number);
+                    let workers = clients.map(|it| Worker::new(shared.clone(), it).run());
+                    let workers = futures::future::join_all(workers);
+                    // Custodians sit where the first clients do.
+                    let is_first = number == 0;
+                    let custodians =
+                        is_first.then(|| Custodians::new(shared.clone(), desk.clone()));
+                    let custodians =
+                        futures::future::OptionFuture::from(custodians.map(Custodians::run));
+                    let prober = is_first.then(|| Custodians::probe(shared, desk));
+                    let prober = futures::future::OptionFuture::from(prober);
+                    futures::join!(workers, custodians, prober);
+                    Ok(())
+                }
+            });
+        }
+    }
+
+    fn step(&mut self, sim: &mut Sim<'_>) -> Result<(), Violation> {
+        let at = sim.elapsed();
+        for machine in &self.machines {
+            machine.set_clock(at);
+        }
+        let mut field = Field {
+            at,
+            sim,
+            machines: &self.machines,
+            watch: &mut self.watch,
+        };
+        if self.healing_since.is_none() && at >= self.plan.healing_from() {
+            self.healing_since = Some(at);
+            self.desk.hurry();
+            self.nemesis.heal(&mut field);
+        }
+        self.nemesis.step(&mut field);
+        if let Err(error) = sim.step() {
+            return Err(broken(
+                "nodes_go_on",
+                "P2",
+                format!("a host failed: {error}"),
+            ));
+        }
+        if self
+            .healing_since
+            .is_some_and(|since| at >= since + HEALING_WORK)
+        {
+            self.shared.is_over.store(true, Ordering::Relaxed);
+        }
+        self.check_refusals(at)?;
+        self.watch.look(sim.elapsed(), &self.machines)
+    }
+
+    /// A node whose disk is whole starts.
+    fn check_refusals(&self, at: Duration) -> Result<(), Violation> {
+        for machine in self.machines.iter().filter(|it| !it.is_damaged()) {
+            // A disk that takes no writes, or has lost its power, is a reason.
+            let fatal =
+                |refusal: &String| refusal.contains("damaged") || refusal.contains("belongs to");
+            if let Some(refusal) = machine.refused().filter(fatal) {
+                let problem = format!(
+                    "node {} refuses to start at {} ms: {refusal}",
+                    machine.id,
+                    at.as_millis()
+                );
+                return Err(broken("nodes_go_on", "P2", problem));
+            }
+        }
+        Ok(())
+    }
+
+    /// All that can be said at the end.
+    fn settle(&mut self, at: Duration) -> Vec<Violation> {
+        let last = self
+            .watch
+            .look_last(at, &self.machines, &self.desk.secrets());
+        let mut violations: Vec<Violation> = last.err().into_iter().collect();
+        violations.extend(self.check_healed());
+        violations.extend(self.check_equal());
+        match self.evidence() {
+            Ok(evidence) => violations.extend(judge_evidence(&evidence)),
+            Err(error) => violations.push(broken("log_is_in_order", "P5", error.to_string())),
+        }
+        violations
+    }
+
+    /// How long after the last fault's end a write and a use were acknowledged that began since then.
+    fn healed_after(&self) -> Option<Duration> {
+        let since = self.healing_since?;
+        let first = |history: &History, is_write: bool| {
+            let done = history.calls.iter().filter(|call| {
+                call.begun.at >= since
+                    && call.asked.operation().is_some()
+                    && call.asked.is_write() == is_write
+            });
+            done.filter(|call| call.is_settled())
+                .filter_map(|call| call.ended.as_ref())
+                .map(|(moment, _)| moment.at)
+                .min()
+        };
+        let recorder = &self.shared.recorder;
+        let (write, used) = recorder.look(|it| (first(it, true), first(it, false)));
+        // A seed may draw no kind of write, or no use.
+        let last = write.into_iter().chain(used).max()?;
+        Some(last.saturating_sub(since))
+    }
+
+    fn check_healed(&self) -> Option<Violation> {
+        let problem = match self.healed_after() {
+            Some(after) if after <= SERVICE_WITHIN => return None,
+            Some(after) => format!(
+                "the cluster served {} ms after the last fault",
+                after.as_millis()
+            ),
+            None => "the cluster did not serve after the last fault".to_owned(),
+        };
+        Some(broken("the_cluster_heals", "P2", problem))
+    }
+
+    /// Whoever is whole has applied all, and is equal to the others.
+    fn check_equal(&self) -> Vec<Violation> {
+        let committed = self.watch.ledger.count();
+        let whole = self.machines.iter().filter(|machine| !machine.is_damaged());
+        let problem = |machine: &Machine| match machine.applied() {
+            Some(applied) if applied.0 + 1 >= committed => None,
+            Some(applied) => Some(format!(
+                "node {} has applied up to {applied} of {committed} entries, long after the last fault",
+                machine.id
+            )),
+            None => {
+                let fault = machine.refused().or_else(|| {
+                    let context = machine.context()?;
+                    context.replica.get().err().map(|error| error.to_string())
+                });
+                Some(format!(
+                    "node {} takes no part, long after the last fault: {}",
+                    machine.id,
+                    fault.unwrap_or_else(|| "it does not run".to_owned())
+                ))
+            }
+        };
+        whole
+            .filter_map(problem)
+            .map(|detail| broken("the_cluster_converges", "P2, P5", detail))
+            .collect()
+    }
+
+    /// The audit log of a node that is whole, and the clients' history.
+    fn evidence(&self) -> anyhow::Result<Evidence> {
+        let whole = self.machines.iter().filter(|machine| !machine.is_damaged());
+        let best = whole.max_by_key(|machine| machine.applied());
+        let rows = best.map(|machine| machine.disk.rows(STATE_DATABASE, Table::Audit.name()));
+        let mut applied = self.watch.ledger.entries.iter().peekable();
+        let mut leaves = Vec::new();
+        for (sequence, (_, bytes)) in (0_u64..).zip(rows.unwrap_or_default()) {
+            while applied
+                .peek()
+                .is_some_and(|entry| entry.audit_size <= sequence)
+            {
+                applied.next();
+            }
+            let at = applied.peek().map(|entry| entry.applied);
+            leaves.push(Leaf::read(bytes, at)?);
+        }
+        Ok(Evidence {
+            history: self.shared.recorder.history(),
+            leaves,
+            admins: vec!["admin".to_owned()],
+            threshold: self.plan.custodians.1,
+        })
+    }
+
+    fn report(&self, at: Duration, violations: Vec<Violation>) -> Report {
+        let (_, wire) = self.shared.wires.digest();
+        for violation in &violations {
+            self.trace.line(at, &format!("VIOLATION {violation}"));
+        }
+        let (calls, acknowledged, by_kind) = self.shared.recorder.look(count_calls);
+        let faults = self.nemesis.counts.iter();
+        Report {
+            seed: self.plan.seed,
+            nodes: self.plan.nodes,
+            simulated_ms: u64::try_from(at.as_millis()).unwrap_or(u64::MAX),
+            calls,
+            acknowledged,
+            records: self
+                .watch
+                .ledger
+                .entries
+                .last()
+                .map_or(0, |it| it.audit_size),
+            entries: self.watch.ledger.count(),
+            faults: faults
+                .map(|(kind, count)| (format!("{kind:?}"), *count))
+                .collect(),
+            seen: self.seen(by_kind),
+            healed_ms: self
+                .healed_after()
+                .map_or(0, |it| u64::try_from(it.as_millis()).unwrap_or(u64::MAX)),
+            trace: hex::encode(self.trace.digest()),
+            wire: hex::encode(wire),
+            tail: if violations.is_empty() {
+                Vec::new()
+            } else {
+                self.trace.tail()
+            },
+            violations: violations.into_iter().map(Into::into).collect(),
+        }
+    }
+
+    fn seen(&self, by_kind: BTreeMap<String, u64>) -> BTreeMap<String, u64> {
+        let mut seen = by_kind;
+        let parts = [&self.watch.seen, &self.watch.ledger.seen, &self.desk.seen()];
+        for (what, count) in parts.into_iter().flatten() {
+            *seen.entry((*what).to_owned()).or_default() += count;
+        }
+        seen.insert(
+            "write lost with the power".to_owned(),
+            self.nemesis.lost_writes,
+        );
+        seen
+    }
+}
+
+/// All calls, those that were acknowledged, and these by operation.
+fn count_calls(history: &History) -> (u64, u64, BTreeMap<String, u64>) {
+    let mut by_kind: BTreeMap<String, u64> = BTreeMap::new();
+    let mut acknowledged = 0;
+    for call in &history.calls {
+        let name = call.asked.operation().unwrap_or("a read");
+        let what = match &call.ended {
+            Some(_) if call.acknowledged().is_some() => {
+                acknowledged += 1;
+                format!("call {name}")
+            }
+            Some((_, crate::history::Answer::Refused(_))) => "call refused".to_owned(),
+            _ => "call unknown".to_owned(),
+        };
+        *by_kind.entry(what).or_default() += 1;
+    }
+    let repeats = u64::try_from(history.repeats.len()).unwrap_or(0);
+    by_kind.insert("call repeated".to_owned(), repeats);
+    (
+        u64::try_from(history.calls.len()).unwrap_or(0),
+        acknowledged,
+        by_kind,
+    )
+}

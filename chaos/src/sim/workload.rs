@@ -1,0 +1,414 @@
+//! Clients at work: what they call is drawn, what they are answered goes into the history.
+
+use super::machine::{EPOCH_MS, api};
+use super::network::{SimNetwork, Wires};
+use super::plan::{Plan, Stream, rng};
+use crate::calls::{Caller, Stopwatch};
+use crate::history::{Asked, CallId, History, MessageId, Recorder, Right};
+use conclave_client::{Client, ClientConfig};
+use conclave_core::{PrincipalName, Role, Transition};
+use conclave_env::RemoteIdentity;
+use conclave_env::mem::MemEntropy;
+use rand::seq::IndexedRandom as _;
+use rand::{Rng as _, RngCore as _};
+use rand_chacha::ChaCha8Rng;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::time::sleep;
+
+/// How many kinds of calls there are.
+pub(crate) const KINDS: usize = 18;
+/// Kinds that every seed calls: to create keys, and to encrypt.
+pub(crate) const INDISPENSABLE: [usize; 2] = [0, 8];
+/// How often each kind is called, before a seed weighs it.
+const BASE: [u32; KINDS] = [3, 3, 4, 6, 1, 2, 2, 2, 18, 14, 5, 5, 5, 4, 2, 8, 3, 2];
+/// Everything that is encrypted begins with this, so that it can be looked for where it must not be.
+pub(crate) const CANARY: &[u8] = b"plaintext-canary:";
+/// Who does what.
+pub(crate) const PRINCIPALS: [&str; 4] = ["admin", "ops", "app", "guest"];
+const KEYRINGS: [&str; 2] = ["demo", "pay"];
+
+/// One kind of call, in the order of [`BASE`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Create,
+    Rotate,
+    Suspend,
+    Resume,
+    Deactivate,
+    Activate,
+    Grant,
+    Revoke,
+    Encrypt,
+    Decrypt,
+    EncryptBatch,
+    DecryptBatch,
+    DataKey,
+    ReEncrypt,
+    Random,
+    Read,
+    Repeat,
+    ReadRoot,
+}
+
+impl Kind {
+    const ALL: [Self; KINDS] = [
+        Self::Create,
+        Self::Rotate,
+        Self::Suspend,
+        Self::Resume,
+        Self::Deactivate,
+        Self::Activate,
+        Self::Grant,
+        Self::Revoke,
+        Self::Encrypt,
+        Self::Decrypt,
+        Self::EncryptBatch,
+        Self::DecryptBatch,
+        Self::DataKey,
+        Self::ReEncrypt,
+        Self::Random,
+        Self::Read,
+        Self::Repeat,
+        Self::ReadRoot,
+    ];
+
+    /// Who calls it, as a rule.
+    fn principal(self) -> &'static str {
+        match self {
+            Self::Create | Self::Grant | Self::Revoke => "admin",
+            Self::Rotate
+            | Self::Suspend
+            | Self::Resume
+            | Self::Deactivate
+            | Self::Activate
+            | Self::ReadRoot => "ops",
+            Self::Encrypt
+            | Self::Decrypt
+            | Self::EncryptBatch
+            | Self::DecryptBatch
+            | Self::DataKey
+            | Self::ReEncrypt
+            | Self::Random
+            | Self::Read
+            | Self::Repeat => "app",
+        }
+    }
+}
+
+/// What the hosts of a run share.
+#[derive(Clone)]
+pub(crate) struct Shared {
+    /// What was drawn.
+    pub(crate) plan: Arc<Plan>,
+    /// All wires.
+    pub(crate) wires: Wires,
+    /// The history.
+    pub(crate) recorder: Recorder,
+    /// Whether custodians unsealed a node, and the usual roles were given: clients begin.
+    pub(crate) is_founded: Arc<AtomicBool>,
+    /// Whether clients are to stop.
+    pub(crate) is_over: Arc<AtomicBool>,
+    /// Counts plaintexts, so that no two are equal.
+    pub(crate) plaintexts: Arc<AtomicU64>,
+}
+
+/// Simulated time since the run began.
+pub(crate) fn elapsed() -> Duration {
+    turmoil::sim_elapsed().unwrap_or_default()
+}
+
+impl Shared {
+    /// A principal's client of all nodes, which begins at `first`, on the host that calls this.
+    pub(crate) fn client(
+        &self,
+        principal: &str,
+        first: u64,
+        entropy: u64,
+        deadline: Duration,
+    ) -> Client {
+        let nodes = self.plan.nodes;
+        let endpoints = (0..nodes).map(|step| api((first + step) % nodes + 1));
+        self.connect(principal, endpoints.collect(), entropy, deadline)
+    }
+
+    /// A principal's client of one node.
+    pub(crate) fn client_at(
+        &self,
+        principal: &str,
+        node: u64,
+        entropy: u64,
+        deadline: Duration,
+    ) -> Client {
+        self.connect(principal, vec![api(node)], entropy, deadline)
+    }
+
+    fn connect(
+        &self,
+        principal: &str,
+        endpoints: Vec<String>,
+        entropy: u64,
+        deadline: Duration,
+    ) -> Client {
+        let name = PrincipalName::new(principal).expect("our own names are valid");
+        let network = SimNetwork::new(RemoteIdentity::Principal(name), self.wires.clone());
+        let entropy = Arc::new(MemEntropy::new(entropy));
+        let config = ClientConfig::new(endpoints, Arc::new(network), entropy);
+        Client::connect(config.with_deadline(deadline)).expect("our own addresses are valid")
+    }
+}
+
+/// One client: several principals on one host, one call after the other.
+pub(crate) struct Worker {
+    shared: Shared,
+    rng: ChaCha8Rng,
+    callers: BTreeMap<&'static str, Caller>,
+}
+
+impl Worker {
+    /// The client of this number.
+    pub(crate) fn new(shared: Shared, number: u64) -> Self {
+        let mut entropy = rng(shared.plan.seed, Stream::ClientEntropy(number));
+        let mut rng = rng(shared.plan.seed, Stream::Client(number));
+        let deadline = Duration::from_millis(rng.random_range(3_000..=9_000));
+        let mut callers = BTreeMap::new();
+        for principal in PRINCIPALS {
+            let client = shared.client(principal, number, entropy.next_u64(), deadline);
+            let caller = Caller {
+                principal: principal.to_owned(),
+                client,
+                recorder: shared.recorder.clone(),
+                now: elapsed as Stopwatch,
+            };
+            callers.insert(principal, caller);
+        }
+        Self {
+            shared,
+            rng,
+            callers,
+        }
+    }
+
+    /// Works until the run is over.
+    pub(crate) async fn run(mut self) {
+        while !self.shared.is_founded.load(Ordering::Relaxed) {
+            sleep(Duration::from_millis(100)).await;
+        }
+        while !self.shared.is_over.load(Ordering::Relaxed) {
+            let mean = self.shared.plan.pause.as_secs_f64();
+            let pause = -mean * (1.0 - self.rng.random::<f64>()).ln();
+            sleep(Duration::from_secs_f64(pause.min(mean * 6.0))).await;
+            self.work().await;
+        }
+    }
+
+    async fn work(&mut self) {
+        let kind = self.kind();
+        let usual = kind.principal();
+        // Now and then somebody else tries.
+        let principal = if self.rng.random_ratio(1, 8) {
+            PRINCIPALS.choose(&mut self.rng).copied().unwrap_or(usual)
+        } else {
+            usual
+        };
+        if kind == Kind::Repeat {
+            if let Some((principal, call)) = self.repeatable() {
+                self.caller(&principal).repeat(call).await;
+            }
+            return;
+        }
+        if let Some(asked) = self.ask(kind) {
+            self.caller(principal).call(asked).await;
+        }
+    }
+
+    fn caller(&self, principal: &str) -> Caller {
+        self.callers[principal].clone()
+    }
+
+    fn kind(&mut self) -> Kind {
+        let weights = &self.shared.plan.weights;
+        let weigh = |(base, weight): (&u32, &u32)| base * weight;
+        let total: u32 = BASE.iter().zip(weights).map(weigh).sum();
+        let mut at = self.rng.random_range(0..total.max(1));
+        for (kind, weight) in Kind::ALL
+            .into_iter()
+            .zip(BASE.iter().zip(weights).map(weigh))
+        {
+            if at < weight {
+                return kind;
+            }
+            at -= weight;
+        }
+        Kind::Encrypt
+    }
+
+    /// What is asked; `None` if there is nothing yet that it could be asked of.
+    fn ask(&mut self, kind: Kind) -> Option<Asked> {
+        let transition = |worker: &mut Self, transition| {
+            let key = worker.known_key()?;
+            // Now and then one version only.
+            let version = worker
+                .rng
+                .random_ratio(1, 4)
+                .then(|| worker.rng.random_range(1..=3));
+            Some(Asked::Transition {
+                key,
+                version,
+                transition,
+            })
+        };
+        Some(match kind {
+            Kind::Create if self.rng.random_ratio(1, 8) => Asked::CreateDatedKey {
+                key: self.any_key(),
+                date_ms: self.date_ms(),
+            },
+            Kind::Create => Asked::CreateKey {
+                key: self.any_key(),
+                later: self.rng.random_ratio(1, 5),
+            },
+            Kind::Rotate => Asked::RotateKey {
+                key: self.known_key()?,
+            },
+            Kind::Suspend => transition(self, Transition::Suspend)?,
+            Kind::Resume => transition(self, Transition::Resume)?,
+            Kind::Deactivate => transition(self, Transition::Deactivate)?,
+            Kind::Activate => transition(self, Transition::Activate)?,
+            Kind::Grant => Asked::Grant(self.right()),
+            Kind::Revoke => Asked::Revoke(self.right()),
+            Kind::Encrypt => self.encrypt(1)?,
+            Kind::EncryptBatch => {
+                let items = self.rng.random_range(2..=20);
+                self.encrypt(items)?
+            }
+            Kind::Decrypt => Asked::Decrypt {
+                messages: vec![self.message()?],
+            },
+            Kind::DecryptBatch => self.decrypt_batch()?,
+            Kind::DataKey => Asked::DataKey {
+                key: self.known_key()?,
+            },
+            Kind::ReEncrypt => Asked::ReEncrypt {
+                message: self.message()?,
+            },
+            Kind::Random => Asked::Random,
+            Kind::Read => Asked::GetKey {
+                key: self.any_key(),
+            },
+            Kind::ReadRoot => Asked::ReadRoot,
+            Kind::Repeat => return None,
+        })
+    }
+
+    fn any_key(&mut self) -> String {
+        let number = self.rng.random_range(0..self.shared.plan.keys);
+        format!("{}/k{number}", KEYRINGS[number % 2])
+    }
+
+    /// A key that somebody was told exists; rarely any other.
+    fn known_key(&mut self) -> Option<String> {
+        if self.rng.random_ratio(1, 40) {
+            return Some(self.any_key());
+        }
+        let known = self.shared.recorder.look(known_keys);
+        known.choose(&mut self.rng).cloned()
+    }
+
+    /// Soon, or just past.
+    fn date_ms(&mut self) -> u64 {
+        let now = u64::try_from(elapsed().as_millis()).unwrap_or(0) + EPOCH_MS;
+        (now + self.rng.random_range(0..40_000)).saturating_sub(2_000)
+    }
+
+    fn right(&mut self) -> Right {
+        let (principal, keyring) = match self.rng.random_range(0..6) {
+            0 => ("app", "pay"),
+            1 | 2 => ("guest", "pay"),
+            _ => ("guest", "demo"),
+        };
+        Right {
+            principal: principal.to_owned(),
+            keyring: keyring.to_owned(),
+            role: Role::User,
+        }
+    }
+
+    fn encrypt(&mut self, items: u64) -> Option<Asked> {
+        let key = self.known_key()?;
+        let first = self.shared.plaintexts.fetch_add(items, Ordering::Relaxed);
+        let plaintext = |number: u64| [CANARY, &number.to_be_bytes()].concat();
+        Some(Asked::Encrypt {
+            key,
+            version: self
+                .rng
+                .random_ratio(1, 10)
+                .then(|| self.rng.random_range(1..=2)),
+            plaintexts: (first..first + items).map(plaintext).collect(),
+        })
+    }
+
+    fn message(&mut self) -> Option<MessageId> {
+        let count = self.shared.recorder.look(|history| history.messages.len());
+        if count == 0 {
+            return None;
+        }
+        // Mostly what is recent, so that it meets changes that are under way.
+        let back = if self.rng.random_ratio(2, 3) {
+            self.rng.random_range(0..count.min(30))
+        } else {
+            self.rng.random_range(0..count)
+        };
+        Some(MessageId(count - 1 - back))
+    }
+
+    /// Messages of one key, since a batch shares a context.
+    fn decrypt_batch(&mut self) -> Option<Asked> {
+        let of = self.message()?;
+        let same = self.shared.recorder.look(|history| {
+            let key = &history.messages[of.0].key;
+            let all = history.messages.iter().enumerate().rev().take(200);
+            let same = all.filter(|(_, message)| message.key == *key);
+            same.map(|(place, _)| MessageId(place)).collect::<Vec<_>>()
+        });
+        let count = self.rng.random_range(2..=12);
+        let messages: Vec<_> = same
+            .choose_multiple(&mut self.rng, count)
+            .copied()
+            .collect();
+        (messages.len() > 1).then_some(Asked::Decrypt { messages })
+    }
+
+    /// A recent write to send once more, mostly one that nobody knows of.
+    fn repeatable(&mut self) -> Option<(String, CallId)> {
+        let after = elapsed().saturating_sub(Duration::from_secs(60));
+        let (unknown, known): (Vec<_>, Vec<_>) = self.shared.recorder.look(|history| {
+            let recent = history.calls.iter().enumerate().rev();
+            let recent = recent.take_while(|(_, call)| call.begun.at >= after);
+            recent
+                .filter(|(_, call)| call.asked.is_write() && call.ended.is_some())
+                .map(|(place, call)| (call.is_settled(), (call.principal.clone(), CallId(place))))
+                .partition(|(is_settled, _)| !*is_settled)
+        });
+        let from = if unknown.is_empty() || self.rng.random_ratio(1, 3) {
+            known
+        } else {
+            unknown
+        };
+        from.choose(&mut self.rng).map(|(_, found)| found.clone())
+    }
+}
+
+fn known_keys(history: &History) -> Vec<String> {
+    let mut known: Vec<String> = Vec::new();
+    for call in &history.calls {
+        if let Asked::CreateKey { key, .. } | Asked::CreateDatedKey { key, .. } = &call.asked
+            && call.acknowledged().is_some()
+            && !known.contains(key)
+        {
+            known.push(key.clone());
+        }
+    }
+    known
+}
