@@ -36,6 +36,11 @@ has_softhsm() {
     has softhsm2-util && "$(dirname "$0")/softhsm-module.sh" >/dev/null 2>&1
 }
 
+# Debian keeps it where only root looks.
+has_ip() {
+    has ip || [[ -x /usr/sbin/ip || -x /sbin/ip ]]
+}
+
 # The test vectors of the message format are opened by a second implementation, in Python.
 find_python() {
     local python
@@ -61,6 +66,8 @@ find_missing() {
     fi
     if [[ $purpose == test ]]; then
         find_python >/dev/null || packages+=(python3 python3-cryptography)
+        has_ip || packages+=(iproute2)
+        has faketime || packages+=(faketime)
     fi
 }
 

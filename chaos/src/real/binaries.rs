@@ -15,9 +15,14 @@ pub fn binary(name: &str) -> Result<PathBuf> {
     let dir = if let Some(dir) = env::var_os(BIN_DIR) {
         PathBuf::from(dir)
     } else {
-        let test = env::current_exe().context("the path of this test")?;
-        // target/release/deps/TEST
-        let built = test.parent().and_then(|deps| deps.parent());
+        let this = env::current_exe().context("the path of this program")?;
+        let here = this.parent().context("a program is in a directory")?;
+        // A test is in target/release/deps, a program beside the others.
+        let built = if here.ends_with("deps") {
+            here.parent()
+        } else {
+            Some(here)
+        };
         built
             .context("the test is not in a target directory")?
             .to_owned()

@@ -229,7 +229,11 @@ impl Cluster {
         self.answers(id).await
     }
 
-    async fn answers(&mut self, id: u64) -> Result<NodeStatus> {
+    /// Waits until a node that was started answers.
+    ///
+    /// # Errors
+    /// If it does not within 20 seconds, or ends.
+    pub async fn answers(&mut self, id: u64) -> Result<NodeStatus> {
         let what = format!("an answer of node {id}");
         let waited = until(&what, async || {
             if self.node(id).has_ended().unwrap_or(true) {
@@ -304,6 +308,11 @@ impl Cluster {
                 .filter(|status| status.applied_index >= goal)
         })
         .await
+    }
+
+    /// Has a look at every node's process and log.
+    pub fn nodes(&self) -> impl Iterator<Item = &Node> {
+        self.nodes.iter()
     }
 
     /// Ends the test: nothing panicked, and the files may go.

@@ -10,6 +10,7 @@ use conclave_env::Entropy as _;
 use conclave_env::os::OsEntropy;
 use std::fmt::Write as _;
 use std::fs;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
 /// Which HSM the nodes use.
@@ -32,6 +33,8 @@ pub struct Options {
     pub snapshot: (u64, u64),
     /// The HSM.
     pub hsm: HsmKind,
+    /// Where each node listens, in the order of their ids.
+    pub hosts: [Ipv4Addr; 3],
 }
 
 impl Default for Options {
@@ -40,6 +43,7 @@ impl Default for Options {
             log_level: "info",
             snapshot: (20_000, 5_000),
             hsm: HsmKind::SoftHsm,
+            hosts: [Ipv4Addr::LOCALHOST; 3],
         }
     }
 }
@@ -63,7 +67,9 @@ impl Layout {
     pub fn create(dir: &Path, options: Options) -> Result<Self> {
         let mut cluster_id = [0; 16];
         OsEntropy::new().fill(&mut cluster_id);
-        let address = |_| ports::draw().map(|port| format!("127.0.0.1:{port}"));
+        let hosts = options.hosts;
+        let host = |id| hosts[place(id)];
+        let address = |id| ports::draw().map(|port| format!("{}:{port}", host(id)));
         let token = |id| Token::create(&dir.join(format!("token{id}")), &format!("conclave-{id}"));
         let layout = Self {
             dir: dir.to_owned(),
@@ -75,7 +81,7 @@ impl Layout {
             options,
         };
         for id in NODES {
-            layout.pki.node(id)?;
+            layout.pki.node(id, host(id))?;
             fs::create_dir_all(layout.node_dir(id))?;
             fs::write(layout.config_path(id), layout.config(id)?)?;
         }

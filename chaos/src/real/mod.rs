@@ -7,6 +7,7 @@ mod ceremony;
 mod cli;
 mod cluster;
 mod disk;
+pub mod havoc;
 mod history;
 mod layout;
 mod network;

@@ -4,7 +4,9 @@ use super::binaries::binary;
 use super::poll::until_in;
 use anyhow::{Context as _, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
+use std::ffi::OsString;
 use std::fs::{self, File};
+use std::io::{Read as _, Seek as _, SeekFrom};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -31,6 +33,9 @@ pub struct Node {
     config: PathBuf,
     log: PathBuf,
     softhsm_conf: PathBuf,
+    /// The program that starts it and its arguments; empty: it is started as it is.
+    prefix: Vec<OsString>,
+    environment: Vec<(OsString, OsString)>,
     child: Option<Child>,
 }
 
@@ -44,8 +49,20 @@ impl Node {
             config,
             log,
             softhsm_conf,
+            prefix: Vec::new(),
+            environment: Vec::new(),
             child: None,
         }
+    }
+
+    /// Lets its next lives begin through another program, which must become the node without a fork.
+    pub fn start_through(&mut self, prefix: Vec<OsString>) {
+        self.prefix = prefix;
+    }
+
+    /// Gives its next lives these variables.
+    pub fn with_environment(&mut self, environment: Vec<(OsString, OsString)>) {
+        self.environment = environment;
     }
 
     /// Its id.
@@ -78,6 +95,22 @@ impl Node {
     /// What it has logged, over all its lives.
     pub fn log(&self) -> String {
         String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).into_owned()
+    }
+
+    /// How long its log is by now, in bytes.
+    pub fn log_bytes(&self) -> u64 {
+        fs::metadata(&self.log).map_or(0, |metadata| metadata.len())
+    }
+
+    /// What it has logged behind so many bytes.
+    pub fn log_since(&self, bytes: u64) -> String {
+        let mut text = Vec::new();
+        let read = File::open(&self.log).and_then(|mut file| {
+            file.seek(SeekFrom::Start(bytes))?;
+            file.read_to_end(&mut text)
+        });
+        drop(read);
+        String::from_utf8_lossy(&text).into_owned()
     }
 
     /// Runs `conclaved TASK` to its end.
@@ -140,6 +173,32 @@ impl Node {
         }
     }
 
+    /// How the process ended, if it ended by itself since it was started. It counts as not started then.
+    ///
+    /// # Errors
+    /// If the system does not say.
+    pub fn reap(&mut self) -> Result<Option<ExitStatus>> {
+        let Some(child) = &mut self.child else {
+            return Ok(None);
+        };
+        let status = child.try_wait()?;
+        if status.is_some() {
+            self.child = None;
+        }
+        Ok(status)
+    }
+
+    /// SIGKILL if it runs, and waits for the end.
+    ///
+    /// # Errors
+    /// If the system does not say.
+    pub fn stop_now(&mut self) -> Result<()> {
+        if self.reap()?.is_none() && self.child.is_some() {
+            self.kill()?;
+        }
+        Ok(())
+    }
+
     /// SIGKILL, and waits for the end.
     ///
     /// # Errors
@@ -193,9 +252,18 @@ impl Node {
 
     fn command(&self, task: Option<&str>) -> Result<Command> {
         let log = File::options().create(true).append(true).open(&self.log)?;
-        let mut command = Command::new(binary("conclaved")?);
+        let program = binary("conclaved")?;
+        let mut command = match self.prefix.split_first() {
+            None => Command::new(program),
+            Some((first, rest)) => {
+                let mut command = Command::new(first);
+                command.args(rest).arg(program);
+                command
+            }
+        };
         command.args(task).arg("--config").arg(&self.config);
         command.env("SOFTHSM2_CONF", &self.softhsm_conf);
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         // A core dump, if there were one, would be found in the node's own directory.
         command.current_dir(
             self.config

@@ -50,18 +50,18 @@ impl Pki {
         self.dir.join("ca.pem")
     }
 
-    /// For a node on loopback.
+    /// For a node at an address.
     ///
     /// # Errors
     /// If the files cannot be written.
-    pub fn node(&self, id: u64) -> Result<Credentials> {
+    pub fn node(&self, id: u64, host: Ipv4Addr) -> Result<Credentials> {
         let mut params = named(&format!("conclave://node/{id}"), 2099)?;
         params
             .subject_alt_names
             .push(SanType::DnsName("localhost".try_into()?));
         params
             .subject_alt_names
-            .push(SanType::IpAddress(IpAddr::V4(Ipv4Addr::LOCALHOST)));
+            .push(SanType::IpAddress(IpAddr::V4(host)));
         params
             .extended_key_usages
             .push(ExtendedKeyUsagePurpose::ServerAuth);
