@@ -6,7 +6,7 @@
 
 #![forbid(unsafe_code)]
 
-#[cfg(not(tokio_unstable))]
+#[cfg(not(any(tokio_unstable, doc, doctest)))]
 compile_error!(
     "build with --cfg tokio_unstable: .cargo/config.toml says so, and an exported RUSTFLAGS overrides it silently"
 );
