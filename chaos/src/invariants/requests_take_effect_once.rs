@@ -32,6 +32,11 @@ fn check(evidence: &Evidence) -> Vec<String> {
         } else {
             ""
         };
+        // A ceremony that is held once more gives other shares, of another set, which the record names: each is recorded once.
+        let set = match record.operation.as_str() {
+            "InitCustody" => record.detail.as_str(),
+            _ => "",
+        };
         let name = (
             &record.principal,
             &record.request_id,
@@ -39,6 +44,7 @@ fn check(evidence: &Evidence) -> Vec<String> {
             attempt,
             key,
             version,
+            set,
         );
         if let Some(earlier) = seen.insert(name, record.sequence) {
             broken.push(format!(

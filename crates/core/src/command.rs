@@ -8,6 +8,7 @@ use crate::custody::{Custody, CustodyEvent};
 use crate::ids::{ClusterId, KekNumber, KeyId, NodeId, RequestId, SetId, TimeMs, VersionNumber};
 use crate::key::{Algorithm, Protection, Transition, Wrapped};
 use crate::names::{KeyName, PrincipalName};
+use crate::planted::{Bug, is_planted};
 use crate::uses::UseBatch;
 use serde::{Deserialize, Serialize};
 
@@ -159,6 +160,25 @@ impl Change {
             Self::Revoke(_) => "Revoke",
             Self::InitCustody(_) => "InitCustody",
             Self::Custody(event) => event.operation(),
+        }
+    }
+
+    /// Whether the log remembers the request and answers a repeated one as the first time, so that whoever lost the
+    /// answer may propose the same again. A ceremony that a client repeats gives other shares: the first answer, without
+    /// those that belong to it, is of no use. And a share that is submitted once more may count once more, for another
+    /// attempt or in another life of the node: then the log must say so once more.
+    pub fn is_remembered(&self) -> bool {
+        match self {
+            Self::Custody(CustodyEvent::ShareAccepted { .. }) => {
+                is_planted(Bug::CountShareUnrecorded)
+            }
+            Self::InitCustody(_) => false,
+            Self::CreateKey { .. }
+            | Self::RotateKey { .. }
+            | Self::Transition { .. }
+            | Self::Grant(_)
+            | Self::Revoke(_)
+            | Self::Custody(_) => true,
         }
     }
 

@@ -10,8 +10,8 @@ use crate::replica_slot::ReplicaSlot;
 use crate::seal::Seal;
 use conclave_core::planted::{Bug, is_planted};
 use conclave_core::{
-    Access, Action, Actor, Body, Change, Command, CustodyEvent, LogIndex, Outcome, Refusal,
-    RequestId, Scope, Write, Written,
+    Access, Action, Actor, Body, Change, Command, LogIndex, Outcome, Refusal, RequestId, Scope,
+    Write, Written,
 };
 use conclave_env::Env;
 use conclave_proto::v1::ReadConsistency;
@@ -185,12 +185,8 @@ impl NodeContext {
         write: Write,
         deadline: Instant,
     ) -> Result<Written, ServiceError> {
-        // What a node says of itself, and that a share counts, has no memory of requests behind it, and is not repeated.
-        let share = matches!(
-            write.change,
-            Change::Custody(CustodyEvent::ShareAccepted { .. })
-        );
-        let repeatable = write.actor != Actor::Node && !share;
+        // What the log would not know for the same is not proposed again.
+        let repeatable = write.actor != Actor::Node && write.change.is_remembered();
         let (node, time) = (self.config.node, self.env.clock.now());
         let command = Command {
             node,

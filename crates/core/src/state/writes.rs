@@ -12,7 +12,6 @@ use crate::ids::{Revision, VersionNumber};
 use crate::limits::{GRANTS_MAX, TEXT_BYTES_MAX};
 use crate::names::KeyName;
 use crate::outcome::{ActionName, LimitedThing, Malformation, Refusal, Written};
-use crate::planted::{Bug, is_planted};
 
 pub(super) type Answer = Result<Written, Refusal>;
 
@@ -45,7 +44,7 @@ impl State {
             };
         }
         let answer = self.write_once(place, write);
-        if answer != Err(Refusal::Conflict) && is_remembered(&write.change) {
+        if answer != Err(Refusal::Conflict) && write.change.is_remembered() {
             let (request, time, answer) = (write.request, place.time, answer.clone());
             self.remember(Remembered {
                 principal,
@@ -228,25 +227,6 @@ impl State {
         if self.access.insert(grant.clone(), revision) {
             self.save_grant(grant);
         }
-    }
-}
-
-/// Whether a repeated request returns the first answer. A conflict is the proposer's affair, which proposes the same
-/// request again with other material. A ceremony that is repeated gives other shares: the first answer, without those that
-/// belong to it, is of no use. And a share that is submitted once more may count once more, for another attempt or in
-/// another life of the node: then the log must say so once more.
-fn is_remembered(change: &Change) -> bool {
-    match change {
-        Change::Custody(CustodyEvent::ShareAccepted { .. }) => {
-            is_planted(Bug::CountShareUnrecorded)
-        }
-        Change::InitCustody(_) => false,
-        Change::CreateKey { .. }
-        | Change::RotateKey { .. }
-        | Change::Transition { .. }
-        | Change::Grant(_)
-        | Change::Revoke(_)
-        | Change::Custody(_) => true,
     }
 }
 

@@ -72,10 +72,12 @@ fn key_under_a_replaced_root_key_is_judged_last() {
     assert_eq!(early, Err(Refusal::NoCustody));
 }
 
-/// The shares of the first answer are lost with it: a repeated ceremony counts, or is refused.
+/// The shares of the first answer are lost with it: a repeated ceremony counts, or is refused. So a node must not propose
+/// one again by itself: it would be recorded twice.
 #[test]
 fn ceremony_repeated_under_one_request() {
     let mut cluster = Cluster::new();
+    assert!(!ceremony(SECOND).is_remembered());
     let denied = cluster.ask(7, "ann", ceremony(SECOND));
     assert!(matches!(denied, Err(Refusal::PermissionDenied(_))));
     for set in [custody().set, SECOND] {
