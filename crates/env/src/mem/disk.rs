@@ -190,6 +190,20 @@ impl Disk {
         true
     }
 
+    /// Replaces all tables by these rows, durably.
+    pub(super) fn replace(&mut self, rows: Vec<(&'static str, Vec<Row>)>) {
+        let mut tables = Tables::default();
+        for (table, rows) in rows {
+            tables
+                .0
+                .insert(table.to_owned(), rows.into_iter().collect());
+        }
+        self.unsynced.clear();
+        self.damaged.clear();
+        self.durable = tables.clone();
+        self.visible = tables;
+    }
+
     /// Damages a row that `number` draws; says which.
     pub(super) fn damage(&mut self, number: &mut impl FnMut() -> u64) -> Option<String> {
         let tables = self.visible.0.iter().filter(|(_, rows)| !rows.is_empty());

@@ -1,6 +1,7 @@
 //! Stand-ins for the outside, for simulation and tests: the same seed gives the same run, to the byte. Nothing
 //! here starts a thread, reads the system's clock or draws the system's randomness by itself.
 
+mod beneath;
 mod clock;
 mod disk;
 mod entropy;
@@ -9,6 +10,7 @@ mod network;
 mod storage;
 mod store;
 
+pub use beneath::{Beneath, Tail};
 pub use clock::MemClock;
 pub use entropy::MemEntropy;
 pub use hsm::MemHsm;

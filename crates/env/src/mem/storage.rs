@@ -1,5 +1,6 @@
 //! The disk of a simulated machine, and all that can befall it.
 
+use super::beneath::{Beneath, Underside, all_rows};
 use super::disk::Disk;
 use super::entropy::MemEntropy;
 use super::store::{Handle, MemStore, path_of};
@@ -18,6 +19,7 @@ pub struct MemStorage {
 
 pub(super) struct Machine {
     pub(super) state: Mutex<State>,
+    pub(super) underside: Option<Underside>,
 }
 
 #[derive(Default)]
@@ -97,16 +99,22 @@ impl Default for MemStorage {
 impl MemStorage {
     /// An empty disk, on which a sync takes no time.
     pub fn new() -> Self {
-        Self::build(None)
+        Self::build(None, None)
     }
 
     /// An empty disk, on which a sync takes so long; what is written meanwhile waits for the next one. Syncs are
     /// then done by a task, which the runtime of the caller of [`Store::sync`] drives.
     pub fn with_sync_delay(delay: Duration) -> Self {
-        Self::build(Some(delay))
+        Self::build(Some(delay), None)
     }
 
-    fn build(sync_delay: Option<Duration>) -> Self {
+    /// The same over a real disk, which is empty too. Everything is done on both and compared, and what the real one
+    /// answers is passed on. A power failure befalls the real one before it is opened again.
+    pub fn over(beneath: Arc<dyn Beneath>, delay: Duration) -> Self {
+        Self::build(Some(delay), Some(Underside::new(beneath)))
+    }
+
+    fn build(sync_delay: Option<Duration>, underside: Option<Underside>) -> Self {
         let state = State {
             sync_delay,
             ..State::default()
@@ -114,6 +122,7 @@ impl MemStorage {
         Self {
             machine: Arc::new(Machine {
                 state: Mutex::new(state),
+                underside,
             }),
         }
     }
@@ -136,9 +145,17 @@ impl MemStorage {
         state.life += 1;
         state.cut = None;
         state.has_cut = false;
-        for disk in state.disks.values_mut() {
+        for (name, disk) in &mut state.disks {
             let all = disk.unsynced();
-            disk.crash(all);
+            self.end(name, disk, all, 0);
+        }
+    }
+
+    /// Ends a database's life.
+    fn end(&self, name: &'static str, disk: &mut Disk, kept: u64, torn: u64) {
+        disk.crash(kept);
+        if let Some(underside) = &self.machine.underside {
+            underside.crash(name, kept, torn);
         }
     }
 
@@ -152,13 +169,14 @@ impl MemStorage {
         state.cut = None;
         state.has_cut = false;
         let mut lost = 0;
-        for disk in state.disks.values_mut() {
+        for (name, disk) in &mut state.disks {
             let mut bytes = [0; 8];
             draw.fill(&mut bytes);
+            let drawn = u64::from_be_bytes(bytes);
             let unsynced = disk.unsynced();
-            let kept = u64::from_be_bytes(bytes) % (unsynced + 1);
+            let kept = drawn % (unsynced + 1);
             lost += unsynced - kept;
-            disk.crash(kept);
+            self.end(name, disk, kept, drawn / (unsynced + 1));
         }
         lost
     }
@@ -237,10 +255,38 @@ impl MemStorage {
     /// Where the disk holds these bytes in a row's name or value, or in a checkpoint, durably or not.
     pub fn find(&self, needle: &[u8]) -> Option<String> {
         let state = self.machine.state.lock();
-        state
-            .disks
-            .iter()
-            .find_map(|(name, disk)| disk.find(needle).map(|place| format!("{name}/{place}")))
+        let mut disks = state.disks.iter();
+        let found =
+            disks.find_map(|(name, disk)| disk.find(needle).map(|place| format!("{name}/{place}")));
+        found.or_else(|| self.machine.underside.as_ref()?.find(needle))
+    }
+
+    /// The first thing that the real disk beneath did otherwise than this one, if there is one beneath.
+    pub fn difference(&self) -> Option<String> {
+        self.machine.underside.as_ref()?.difference()
+    }
+
+    /// Opens the database beneath, which must hold what this one holds.
+    fn open_beneath(
+        underside: &Underside,
+        disk: &mut Disk,
+        database: Database,
+    ) -> Result<Arc<dyn Store>, StoreError> {
+        let store = underside.open(database)?;
+        // Whoever opens a database has all that he finds.
+        disk.sync_through(disk.written);
+        let rows = underside.passes(all_rows(&*store, database))?;
+        for (table, rows) in rows {
+            if rows != disk.rows(table) {
+                return Err(underside.differs(&format!(
+                    "{}/{table} is opened with {} rows, and {} survived, or other ones",
+                    database.name,
+                    rows.len(),
+                    disk.rows(table).len()
+                )));
+            }
+        }
+        Ok(store)
     }
 }
 
@@ -257,9 +303,13 @@ impl Storage for MemStorage {
                 path: path_of(database),
             });
         }
-        disk.is_open = true;
         disk.make_tables(database);
-        let handle = Handle::new(Arc::clone(&self.machine), life, database);
+        let beneath = match &self.machine.underside {
+            Some(underside) => Some(Self::open_beneath(underside, disk, database)?),
+            None => None,
+        };
+        disk.is_open = true;
+        let handle = Handle::new(Arc::clone(&self.machine), life, database, beneath);
         Ok(Arc::new(MemStore::new(handle)))
     }
 

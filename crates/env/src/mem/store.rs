@@ -1,5 +1,6 @@
 //! One database on the disk of a simulated machine.
 
+use super::beneath::{Underside, all_rows, sync_now};
 use super::disk::{Disk, Image};
 use super::storage::{Cut, Machine};
 use crate::checkpoint::{Progress, is_checkpoint_name, objection};
@@ -19,15 +20,55 @@ pub(super) struct Handle {
     machine: Arc<Machine>,
     life: u64,
     database: Database,
+    /// The database on the real disk, if there is one.
+    beneath: Option<Arc<dyn Store>>,
 }
 
 impl Handle {
-    pub(super) fn new(machine: Arc<Machine>, life: u64, database: Database) -> Self {
+    pub(super) fn new(
+        machine: Arc<Machine>,
+        life: u64,
+        database: Database,
+        beneath: Option<Arc<dyn Store>>,
+    ) -> Self {
         Self {
             machine,
             life,
             database,
+            beneath,
         }
+    }
+
+    /// The database on the real disk, and what is known of that, if there is one.
+    fn beneath(&self) -> Option<(&dyn Store, &Underside)> {
+        self.beneath.as_deref().zip(self.machine.underside.as_ref())
+    }
+
+    /// What the real disk answers to a read, if there is one: it must be this.
+    fn compare<T: PartialEq>(
+        &self,
+        what: &str,
+        here: T,
+        read: impl FnOnce(&dyn Store) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let Some((store, underside)) = self.beneath() else {
+            return Ok(here);
+        };
+        let there = underside.passes(read(store))?;
+        if there == here {
+            Ok(there)
+        } else {
+            Err(underside.differs(&format!("{}/{what} reads otherwise", self.database.name)))
+        }
+    }
+
+    /// Whatever was written is durable beneath, and so here.
+    fn synced_beneath(&self, underside: &Underside) -> Result<(), StoreError> {
+        underside.synced(self.database)?;
+        self.disk(|disk| {
+            disk.sync_through(disk.written);
+            Ok(())
+        })
     }
 
     /// Where the power may be made to fail.
@@ -113,6 +154,12 @@ impl MemStore {
         fail_if_broken(&self.handle, &self.syncs)?;
         self.handle.disk(with)
     }
+
+    fn installed(&self) -> Result<(), StoreError> {
+        self.handle.machine.state.lock().note_install();
+        self.handle.reach(Cut::AfterInstall);
+        self.change(|_| Ok(()))
+    }
 }
 
 fn fail_if_broken(handle: &Handle, syncs: &Mutex<Syncs>) -> Result<(), StoreError> {
@@ -131,7 +178,12 @@ fn flush(handle: &Handle, syncs: &Mutex<Syncs>, number: u64) -> Result<(), Store
     handle.disk(|disk| {
         disk.sync_through(number);
         Ok(())
-    })
+    })?;
+    let Some((store, underside)) = handle.beneath() else {
+        return Ok(());
+    };
+    underside.passes(sync_now(store))?;
+    handle.synced_beneath(underside)
 }
 
 /// Works for those that wait in `sync`, one group after the other, until none waits.
@@ -158,10 +210,12 @@ async fn sync_groups(handle: Handle, syncs: Arc<Mutex<Syncs>>) {
 
 impl Store for MemStore {
     fn read(&self, table: &'static str, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        self.handle.disk(|disk| {
+        let here = self.handle.disk(|disk| {
             self.handle.check(disk, table, key)?;
             Ok(disk.visible.table(table).get(key).cloned())
-        })
+        })?;
+        self.handle
+            .compare(table, here, |beneath| beneath.read(table, key))
     }
 
     fn scan(
@@ -171,7 +225,7 @@ impl Store for MemStore {
         to: Bound<&[u8]>,
         limit: usize,
     ) -> Result<Vec<Row>, StoreError> {
-        self.handle.disk(|disk| {
+        let here = self.handle.disk(|disk| {
             let rows = disk.visible.table(table);
             if is_empty_range(from, to) {
                 return Ok(Vec::new());
@@ -182,26 +236,35 @@ impl Store for MemStore {
                 Ok((key.clone(), value.clone()))
             });
             found.collect()
-        })
+        })?;
+        self.handle
+            .compare(table, here, |beneath| beneath.scan(table, from, to, limit))
     }
 
     fn last(&self, table: &'static str) -> Result<Option<Row>, StoreError> {
-        self.handle.disk(|disk| {
+        let here = self.handle.disk(|disk| {
             let Some((key, value)) = disk.visible.table(table).last_key_value() else {
                 return Ok(None);
             };
             self.handle.check(disk, table, key)?;
             Ok(Some((key.clone(), value.clone())))
-        })
+        })?;
+        self.handle
+            .compare(table, here, |beneath| beneath.last(table))
     }
 
     fn write(&self, batch: Batch) -> Result<(), StoreError> {
         fail_if_broken(&self.handle, &self.syncs)?;
         self.handle.reach(Cut::Change(1));
-        let database = self.handle.database.name;
+        let database = self.handle.database;
+        if let Some((store, underside)) = self.handle.beneath() {
+            self.handle.disk(|_| Ok(()))?;
+            underside.passes(store.write(batch.clone()))?;
+            underside.written(database)?;
+        }
         let mut state = self.handle.machine.state.lock();
         if state.life == self.handle.life {
-            state.note(database, &batch);
+            state.note(database.name, &batch);
         }
         drop(state);
         self.handle.disk(|disk| {
@@ -237,25 +300,42 @@ impl Store for MemStore {
             None => Ok(disk.checkpoint(name, meta)),
             Some(row) => Err(self.handle.corrupt(format!("{row}: the checksum differs"))),
         })?;
+        let taken = match self.handle.beneath() {
+            Some((store, underside)) => {
+                let taken = underside.passes(store.checkpoint(name, meta))?;
+                // Whatever was logged has been moved to tables.
+                self.handle.synced_beneath(underside)?;
+                taken
+            }
+            None => taken,
+        };
         self.handle.reach(Cut::AfterCheckpoint);
         self.change(|_| Ok(taken))
     }
 
     fn checkpoints(&self) -> Result<Vec<Checkpoint>, StoreError> {
-        self.handle.disk(|disk| {
+        let here = self.handle.disk(|disk| {
             Ok(disk
                 .images
                 .values()
                 .map(|image| image.checkpoint.clone())
                 .collect())
-        })
+        })?;
+        match self.handle.beneath() {
+            Some((store, underside)) => underside.passes(store.checkpoints()),
+            None => Ok(here),
+        }
     }
 
     fn remove_checkpoint(&self, name: &str) -> Result<(), StoreError> {
         self.change(|disk| {
             disk.images.remove(name);
             Ok(())
-        })
+        })?;
+        match self.handle.beneath() {
+            Some((store, underside)) => underside.passes(store.remove_checkpoint(name)),
+            None => Ok(()),
+        }
     }
 
     fn read_checkpoint(
@@ -265,6 +345,10 @@ impl Store for MemStore {
         offset: u64,
         len: usize,
     ) -> Result<Vec<u8>, StoreError> {
+        if let Some((store, underside)) = self.handle.beneath() {
+            self.handle.disk(|_| Ok(()))?;
+            return underside.passes(store.read_checkpoint(name, file, offset, len));
+        }
         self.handle.disk(|disk| {
             let data = disk
                 .images
@@ -286,6 +370,13 @@ impl Store for MemStore {
             return Err(self.handle.corrupt(objection));
         }
         self.change(|_| Ok(()))?;
+        if let Some((store, underside)) = self.handle.beneath() {
+            return Ok(Box::new(ReceiverBeneath {
+                receiver: underside.passes(store.receive(checkpoint))?,
+                handle: self.handle.clone(),
+                syncs: Arc::clone(&self.syncs),
+            }));
+        }
         let files = checkpoint
             .files
             .iter()
@@ -301,6 +392,17 @@ impl Store for MemStore {
     fn install(&self, name: &str) -> Result<(), StoreError> {
         let database = self.handle.database;
         self.handle.reach(Cut::BeforeInstall);
+        if let Some((store, underside)) = self.handle.beneath() {
+            self.change(|_| Ok(()))?;
+            underside.passes(store.install(name))?;
+            let rows = underside.passes(all_rows(store, database))?;
+            self.change(|disk| {
+                disk.replace(rows);
+                Ok(())
+            })?;
+            underside.synced(database)?;
+            return self.installed();
+        }
         let installed = self.change(|disk| {
             let image = disk.images.get(name).cloned();
             let image = image.ok_or_else(|| StoreError::NoCheckpoint {
@@ -309,9 +411,7 @@ impl Store for MemStore {
             Ok(disk.install(&image, database))
         })?;
         if installed {
-            self.handle.machine.state.lock().note_install();
-            self.handle.reach(Cut::AfterInstall);
-            self.change(|_| Ok(()))
+            self.installed()
         } else {
             Err(self
                 .handle
@@ -378,5 +478,26 @@ impl Receiver for MemReceiver {
             );
             Ok(())
         })
+    }
+}
+
+/// A checkpoint that arrives on the real disk.
+struct ReceiverBeneath {
+    receiver: Box<dyn Receiver>,
+    handle: Handle,
+    syncs: Arc<Mutex<Syncs>>,
+}
+
+impl Receiver for ReceiverBeneath {
+    fn write(&mut self, file: &str, offset: u64, data: &[u8]) -> Result<(), StoreError> {
+        fail_if_broken(&self.handle, &self.syncs)?;
+        self.handle.disk(|_| Ok(()))?;
+        self.receiver.write(file, offset, data)
+    }
+
+    fn finish(self: Box<Self>) -> Result<(), StoreError> {
+        fail_if_broken(&self.handle, &self.syncs)?;
+        self.handle.disk(|_| Ok(()))?;
+        self.receiver.finish()
     }
 }

@@ -1,5 +1,6 @@
 //! Which of the directories `db-<n>` is the live one, and how another takes its place.
 
+use super::Work;
 use super::error::{corrupt, io_error, rocks_error};
 use super::files;
 use super::options::{database_options, table_options};
@@ -63,9 +64,10 @@ pub(super) fn open(
     generation: u64,
     database: Database,
     cache: &Cache,
+    work: Work,
 ) -> Result<DB, StoreError> {
     let path = generation_dir(dir, generation);
-    let options = database_options();
+    let options = database_options(work);
     let mut tables: BTreeSet<String> = database
         .tables
         .iter()
@@ -80,7 +82,7 @@ pub(super) fn open(
     }
     let tables = tables
         .into_iter()
-        .map(|table| ColumnFamilyDescriptor::new(table, table_options(cache)));
+        .map(|table| ColumnFamilyDescriptor::new(table, table_options(cache, work)));
     let opened = DB::open_cf_descriptors(&options, &path, tables).map_err(failed);
     if exists {
         opened.map_err(what_is_gone)

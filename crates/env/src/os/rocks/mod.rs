@@ -14,6 +14,7 @@ mod files;
 mod generation;
 mod manifest;
 mod options;
+mod power;
 mod receiver;
 mod store;
 mod syncer;
@@ -30,15 +31,36 @@ use std::sync::Arc;
 pub struct RocksStorage {
     data_dir: PathBuf,
     cache: rocksdb::Cache,
+    work: Work,
+}
+
+/// Who does what takes long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Work {
+    /// Threads, while callers go on.
+    Threads,
+    /// The caller, so that the same calls leave the same database.
+    Inline,
 }
 
 impl RocksStorage {
     /// Databases below this directory, which is made if it is not there.
     pub fn new(data_dir: impl Into<PathBuf>) -> Self {
+        Self::build(data_dir.into(), Work::Threads)
+    }
+
+    /// The same for a simulation, in which nothing happens by itself: a sync has been done when it returns, and
+    /// RocksDB merges tables only after a checkpoint, while its caller waits.
+    pub fn inline(data_dir: impl Into<PathBuf>) -> Self {
+        Self::build(data_dir.into(), Work::Inline)
+    }
+
+    fn build(data_dir: PathBuf, work: Work) -> Self {
         let cache = rocksdb::Cache::new_lru_cache(crate::limits::BLOCK_CACHE_BYTES);
         Self {
-            data_dir: data_dir.into(),
+            data_dir,
             cache,
+            work,
         }
     }
 
@@ -65,6 +87,7 @@ impl Storage for RocksStorage {
             &dir,
             database,
             &self.cache,
+            self.work,
         )?))
     }
 

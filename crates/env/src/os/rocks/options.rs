@@ -1,10 +1,11 @@
 //! How RocksDB is set: nothing that was acknowledged is dropped in silence, and modest memory.
 
+use super::Work;
 use crate::limits::{DATABASE_BUFFERS_BYTES, WAL_BYTES_MAX, WRITE_BUFFER_BYTES};
 use rocksdb::{BlockBasedOptions, Cache, DBCompressionType, DBRecoveryMode, LogLevel, Options};
 
 /// Of a whole database.
-pub(super) fn database_options() -> Options {
+pub(super) fn database_options(work: Work) -> Options {
     let mut options = Options::default();
     options.create_if_missing(true);
     options.create_missing_column_families(true);
@@ -20,11 +21,15 @@ pub(super) fn database_options() -> Options {
     options.set_keep_log_file_num(3);
     options.set_max_log_file_size(4 << 20);
     options.set_log_level(LogLevel::Warn);
+    if work == Work::Inline {
+        options.set_stats_dump_period_sec(0);
+        options.set_stats_persist_period_sec(0);
+    }
     options
 }
 
 /// Of one table.
-pub(super) fn table_options(cache: &Cache) -> Options {
+pub(super) fn table_options(cache: &Cache, work: Work) -> Options {
     let mut blocks = BlockBasedOptions::default();
     blocks.set_block_cache(cache);
     blocks.set_bloom_filter(10.0, false);
@@ -34,5 +39,6 @@ pub(super) fn table_options(cache: &Cache) -> Options {
     options.set_write_buffer_size(WRITE_BUFFER_BYTES);
     // Most of what is stored is ciphertext and hashes, which no compression makes smaller.
     options.set_compression_type(DBCompressionType::None);
+    options.set_disable_auto_compactions(work == Work::Inline);
     options
 }

@@ -1,5 +1,6 @@
 //! One open database.
 
+use super::Work;
 use super::checkpoints::{Checkpoints, files_dir};
 use super::error::{corrupt, io_error, rocks_error};
 use super::generation;
@@ -17,9 +18,14 @@ use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+/// The files of a table that checkpoints and recoveries left.
+const FILES_PROPERTY: &str = "rocksdb.num-files-at-level0";
+/// How many of them are merged into one; RocksDB's own default.
+const FILES_MERGED: u64 = 4;
+
 pub(super) struct RocksStore {
-    // Dropped first: answers who waits, then lets go of the database.
-    syncer: Syncer,
+    // Dropped first: answers who waits, then lets go of the database. `None`: whoever calls works.
+    syncer: Option<Syncer>,
     inner: Arc<Inner>,
 }
 
@@ -28,6 +34,7 @@ struct Inner {
     dir: PathBuf,
     database: Database,
     cache: Cache,
+    work: Work,
     live: RwLock<Live>,
     /// Writers hold it shared, so that a checkpoint is taken between two batches.
     gate: RwLock<()>,
@@ -60,7 +67,12 @@ impl Live {
 }
 
 impl RocksStore {
-    pub(super) fn open(dir: &Path, database: Database, cache: &Cache) -> Result<Self, StoreError> {
+    pub(super) fn open(
+        dir: &Path,
+        database: Database,
+        cache: &Cache,
+        work: Work,
+    ) -> Result<Self, StoreError> {
         let failed = |error: std::io::Error| io_error(dir, &error);
         std::fs::create_dir_all(dir).map_err(failed)?;
         let lock = lock(dir)?;
@@ -71,13 +83,14 @@ impl RocksStore {
         generation::remove_others(dir, current).map_err(failed)?;
         let checkpoints = Checkpoints::open(dir.join("checkpoints"))?;
         let (live, watermark) = match current {
-            Some(current) => open_existing(dir, current, database, cache)?,
-            None => create(dir, database, cache)?,
+            Some(current) => open_existing(dir, current, database, cache, work)?,
+            None => create(dir, database, cache, work)?,
         };
         let inner = Arc::new(Inner {
             dir: dir.to_owned(),
             database,
             cache: cache.clone(),
+            work,
             live: RwLock::new(live),
             gate: RwLock::new(()),
             watermark: Mutex::new(watermark),
@@ -86,7 +99,13 @@ impl RocksStore {
             _lock: lock,
         });
         let of_thread = Arc::clone(&inner);
-        let syncer = Syncer::start(database.name, move || of_thread.flush()).map_err(failed)?;
+        let syncer = match work {
+            Work::Threads => {
+                let started = Syncer::start(database.name, move || of_thread.flush());
+                Some(started.map_err(failed)?)
+            }
+            Work::Inline => None,
+        };
         Ok(Self { syncer, inner })
     }
 }
@@ -115,9 +134,14 @@ fn must_be_new(dir: &Path) -> Result<(), StoreError> {
     }
 }
 
-fn create(dir: &Path, database: Database, cache: &Cache) -> Result<(Live, Watermark), StoreError> {
+fn create(
+    dir: &Path,
+    database: Database,
+    cache: &Cache,
+    work: Work,
+) -> Result<(Live, Watermark), StoreError> {
     let live = Live {
-        db: generation::open(dir, 1, database, cache)?,
+        db: generation::open(dir, 1, database, cache, work)?,
         generation: 1,
     };
     let mut watermark = Watermark::create(&dir.join("watermark"), live.mark())?;
@@ -135,6 +159,7 @@ fn open_existing(
     generation: u64,
     database: Database,
     cache: &Cache,
+    work: Work,
 ) -> Result<(Live, Watermark), StoreError> {
     if !generation::generation_dir(dir, generation)
         .join("CURRENT")
@@ -148,7 +173,7 @@ fn open_existing(
         manifest::verify(&db_dir, watermark.manifest())?;
     }
     let live = Live {
-        db: generation::open(dir, generation, database, cache)?,
+        db: generation::open(dir, generation, database, cache, work)?,
         generation,
     };
     let (found, durable) = (live.mark(), watermark.mark());
@@ -229,7 +254,24 @@ impl Inner {
         }
         let checkpoint = self.checkpoints.describe(&built, name, meta)?;
         self.checkpoints.publish(&built, &checkpoint)?;
+        if self.work == Work::Inline {
+            self.merge()?;
+        }
         Ok(checkpoint)
+    }
+
+    /// Merges the files of tables that have many, as RocksDB otherwise does when it likes.
+    fn merge(&self) -> Result<(), StoreError> {
+        let live = self.live.read();
+        for name in self.database.tables {
+            let table = live.table(name);
+            let files = live.db.property_int_value_cf(table, FILES_PROPERTY);
+            let files = files.map_err(|error| self.error(error))?;
+            if files.is_some_and(|files| files >= FILES_MERGED) {
+                live.db.compact_range_cf::<&[u8], &[u8]>(table, None, None);
+            }
+        }
+        Ok(())
     }
 
     fn install(&self, name: &str) -> Result<(), StoreError> {
@@ -238,7 +280,7 @@ impl Inner {
         let next = self.live.read().generation + 1;
         let next_dir = generation::generation_dir(&self.dir, next);
         generation::build(&files, &next_dir).map_err(|error| io_error(&next_dir, &error))?;
-        let db = generation::open(&self.dir, next, self.database, &self.cache)?;
+        let db = generation::open(&self.dir, next, self.database, &self.cache, self.work)?;
         generation::write_current(&self.dir, next)?;
         let mut live = self.live.write();
         let old = std::mem::replace(
@@ -331,7 +373,10 @@ impl Store for RocksStore {
     }
 
     fn sync(&self, done: Done) {
-        if let Err(done) = self.syncer.push(done) {
+        let Some(syncer) = &self.syncer else {
+            return done(self.inner.flush());
+        };
+        if let Err(done) = syncer.push(done) {
             let path = self.inner.dir.display().to_string();
             done(Err(StoreError::Io {
                 path,
