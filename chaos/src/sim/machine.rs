@@ -2,8 +2,10 @@
 
 use super::network::{SimNetwork, Wires};
 use super::plan::{Plan, Stream, rng};
+use super::scratch::Scratch;
 use conclave_core::{ClusterId, LogIndex, NodeId, TimeMs};
 use conclave_env::mem::{MemClock, MemEntropy, MemHsm, MemStorage};
+use conclave_env::os::RocksStorage;
 use conclave_env::{Env, RemoteIdentity};
 use conclave_raft::Replica;
 use conclave_server::{Config, Node, NodeContext};
@@ -108,9 +110,15 @@ fn config(plan: &Plan, id: u64) -> Config {
 }
 
 impl Machine {
-    /// A machine with an empty disk.
-    pub(crate) fn new(plan: &Plan, id: u64, wires: &Wires) -> Self {
-        let disk = MemStorage::with_sync_delay(plan.sync_delay);
+    /// A machine with an empty disk, over RocksDB in `scratch` if there is one.
+    pub(crate) fn new(plan: &Plan, id: u64, wires: &Wires, scratch: Option<&Scratch>) -> Self {
+        let disk = match scratch {
+            Some(scratch) => {
+                let beneath = Arc::new(RocksStorage::inline(scratch.node(id)));
+                MemStorage::over(beneath, plan.sync_delay)
+            }
+            None => MemStorage::with_sync_delay(plan.sync_delay),
+        };
         disk.keep_journal();
         let hsm_seed = rng(plan.seed, Stream::Node(id, 99_999)).next_u64();
         Self {

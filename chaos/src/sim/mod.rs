@@ -15,11 +15,12 @@ pub mod plan;
 pub mod process;
 pub mod report;
 mod run;
+mod scratch;
 mod trace;
 mod watch;
 mod workload;
 
 pub use machine::EPOCH_MS;
-pub use plan::{Profile, Wish};
+pub use plan::{Disks, Profile, Wish};
 pub use report::Report;
 pub use run::simulate;

@@ -29,11 +29,13 @@ const INTRODUCTION_BYTES_MAX: usize = 128;
 const INTRODUCTIONS_MAX: usize = 64;
 
 /// All wires of a run: what went over them, and which are open.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(crate) struct Wires(Arc<Mutex<Inner>>);
 
 #[derive(Default)]
 struct Inner {
+    /// Whether what is said is part of the digest, or only how much.
+    is_exact: bool,
     opened: u64,
     open: BTreeMap<u64, Arc<Line>>,
     bytes: u64,
@@ -49,6 +51,15 @@ struct Line {
 }
 
 impl Wires {
+    /// None yet. Unless `is_exact`, the digest is of lengths and instants only.
+    pub(crate) fn new(is_exact: bool) -> Self {
+        let inner = Inner {
+            is_exact,
+            ..Inner::default()
+        };
+        Self(Arc::new(Mutex::new(inner)))
+    }
+
     /// Resets every open connection for which `picks` says so; how many.
     pub(crate) fn reset(&self, mut picks: impl FnMut() -> bool) -> usize {
         let inner = self.0.lock();
@@ -62,7 +73,7 @@ impl Wires {
             .count()
     }
 
-    /// How many bytes went over all wires, and a hash of them with their instants.
+    /// How many bytes went over all wires, and a hash of them (or of their lengths) with their instants.
     pub(crate) fn digest(&self) -> (u64, [u8; 32]) {
         let inner = self.0.lock();
         (inner.bytes, inner.hash.clone().finalize().into())
@@ -82,7 +93,10 @@ impl Wires {
         inner.bytes += u64::try_from(bytes.len()).unwrap_or(0);
         inner.hash.update(at.to_be_bytes());
         inner.hash.update(id.to_be_bytes());
-        inner.hash.update(bytes);
+        inner.hash.update(bytes.len().to_be_bytes());
+        if inner.is_exact {
+            inner.hash.update(bytes);
+        }
     }
 }
 

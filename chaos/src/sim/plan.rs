@@ -34,6 +34,8 @@ pub enum Stream {
     ClientEntropy(u64),
     /// Whoever tries whether the cluster serves again.
     Prober,
+    /// What the disks are.
+    Disks,
     /// What of its unsynced writes a disk keeps.
     Disk,
 }
@@ -47,6 +49,7 @@ pub fn rng(seed: u64, stream: Stream) -> ChaCha8Rng {
         Stream::Custodians => 3,
         Stream::Disk => 4,
         Stream::Prober => 5,
+        Stream::Disks => 6,
         Stream::Client(client) => 1_000 + client,
         Stream::ClientEntropy(client) => 2_000 + client,
         Stream::Node(node, life) => 10_000 + node * 100_000 + life,
@@ -64,6 +67,17 @@ pub struct Wish {
     pub length: Duration,
     /// What it is like.
     pub profile: Profile,
+    /// What its disks are; `None`: as the seed draws it.
+    pub disks: Option<Disks>,
+}
+
+/// What nodes store on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Disks {
+    /// A model of a disk.
+    Memory,
+    /// The same over RocksDB, compared.
+    RocksDb,
 }
 
 /// What runs are like.
@@ -93,6 +107,8 @@ pub struct Plan {
     pub latency_max: Duration,
     /// Of replication.
     pub raft: RaftTimes,
+    /// What nodes store on.
+    pub disks: Disks,
     /// How long a sync takes on a healthy disk.
     pub sync_delay: Duration,
     /// Clients at work.
@@ -149,6 +165,11 @@ fn millis(rng: &mut ChaCha8Rng, range: std::ops::RangeInclusive<u64>) -> Duratio
 impl Plan {
     /// What a seed draws.
     pub fn draw(wish: &Wish) -> Self {
+        // From a stream of its own: a seed draws the same world on both.
+        let disks = pick(
+            &mut rng(wish.seed, Stream::Disks),
+            &[(Disks::Memory, 9), (Disks::RocksDb, 1)],
+        );
         let rng = &mut rng(wish.seed, Stream::Plan);
         let nodes = pick(rng, &[(3, 84), (5, 12), (7, 4)]);
         let tick = pick(rng, &[(1, 1), (2, 3), (5, 8)]);
@@ -160,6 +181,7 @@ impl Plan {
             tick: Duration::from_millis(tick),
             latency_max: millis(rng, 5..=25),
             raft: RaftTimes::draw(rng),
+            disks: wish.disks.unwrap_or(disks),
             sync_delay: millis(rng, 1..=6),
             clients: rng.random_range(3..=6),
             pause: millis(rng, 100..=350),

@@ -4,8 +4,9 @@ use super::custodians::{Custodians, Desk};
 use super::machine::{EPOCH_MS, Machine, host};
 use super::nemesis::{Field, Nemesis};
 use super::network::Wires;
-use super::plan::{HEALING_WORK, Plan, SERVICE_WITHIN, Stream, Wish, rng};
+use super::plan::{Disks, HEALING_WORK, Plan, SERVICE_WITHIN, Stream, Wish, rng};
 use super::report::Report;
+use super::scratch::Scratch;
 use super::trace::Trace;
 use super::watch::Watch;
 use super::workload::{Shared, Worker};
@@ -35,10 +36,15 @@ struct Run {
     nemesis: Nemesis,
     trace: Trace,
     healing_since: Option<Duration>,
+    /// Removed last.
+    _scratch: Option<Scratch>,
 }
 
 /// Simulates a seed. `freeze` is told the simulated time before each step; whoever wants runs that repeat to the byte
 /// makes every clock of the process stand there.
+///
+/// # Panics
+/// If there is no room for the real disks of a seed that runs on them.
 pub fn simulate(wish: &Wish, out: Option<Box<dyn Write + Send>>, freeze: fn(Duration)) -> Report {
     freeze(Duration::ZERO);
     let plan = Arc::new(Plan::draw(wish));
@@ -93,9 +99,13 @@ fn client_host(number: u64) -> String {
 
 impl Run {
     fn new(plan: &Arc<Plan>, trace: &Trace) -> Self {
-        let (wires, desk) = (Wires::default(), Desk::default());
+        let scratch = (plan.disks == Disks::RocksDb)
+            .then(|| Scratch::make().expect("a directory for the real disks"));
+        // RocksDB names its databases by chance, and the names are in the files of a checkpoint.
+        let wires = Wires::new(scratch.is_none());
+        let desk = Desk::default();
         let machines: Vec<Machine> = (1..=plan.nodes)
-            .map(|id| Machine::new(plan, id, &wires))
+            .map(|id| Machine::new(plan, id, &wires, scratch.as_ref()))
             .collect();
         let shared = Shared {
             plan: Arc::clone(plan),
@@ -121,6 +131,7 @@ impl Run {
             machines,
             trace: trace.clone(),
             healing_since: None,
+            _scratch: scratch,
         }
     }
 
@@ -354,6 +365,9 @@ impl Run {
         let parts = [&self.watch.seen, &self.watch.ledger.seen, &self.desk.seen()];
         for (what, count) in parts.into_iter().flatten() {
             *seen.entry((*what).to_owned()).or_default() += count;
+        }
+        if self.plan.disks == Disks::RocksDb {
+            seen.insert("run on RocksDB".to_owned(), 1);
         }
         seen.insert(
             "write lost with the power".to_owned(),

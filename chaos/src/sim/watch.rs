@@ -11,7 +11,7 @@ use crate::invariants::inside::leaders_are_complete::LeadersAreComplete;
 use crate::invariants::inside::logs_match::LogsMatch;
 use crate::invariants::inside::node_ids_are_kept::NodeIdsAreKept;
 use crate::invariants::inside::{
-    broken, secrets_stay_inside, states_are_equal, votes_are_on_a_quorum,
+    broken, disks_are_alike, secrets_stay_inside, states_are_equal, votes_are_on_a_quorum,
 };
 use conclave_core::{AuditRecord, NodeId};
 use conclave_env::mem::Written;
@@ -111,6 +111,7 @@ impl Watch {
             for written in machine.disk.take_journal() {
                 self.written(machine.id, written)?;
             }
+            disks_are_alike::check(machine.id, &machine.disk)?;
         }
         for machine in machines {
             self.look_at_node(at, machine, machines)?;

@@ -88,6 +88,7 @@ fn one(options: &Options, seed: u64, bug: Bug) -> ExitCode {
         seed,
         length: Duration::from_secs_f64(options.minutes * 60.0),
         profile: Profile::Drawn,
+        disks: None,
     };
     let report = simulate(&wish, None, frozen::freeze);
     print_line(&serde_json::to_string(&report).expect("a report is plain data"));

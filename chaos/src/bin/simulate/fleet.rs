@@ -18,8 +18,12 @@ pub(crate) fn replay(seed: u64, minutes: f64, options: &Options) -> String {
         "drawn" => String::new(),
         name => format!(" --profile {name}"),
     };
+    let disks = match options.disks.name() {
+        "drawn" => String::new(),
+        name => format!(" --disks {name}"),
+    };
     format!(
-        "replay: cargo run -p conclave-chaos --release --bin simulate -- --seed {seed} --minutes {minutes}{profile} --trace"
+        "replay: cargo run -p conclave-chaos --release --bin simulate -- --seed {seed} --minutes {minutes}{profile}{disks} --trace"
     )
 }
 
@@ -139,6 +143,8 @@ fn run_one(program: &Path, options: &Options, seed: u64, minutes: f64) -> Report
         &minutes.to_string(),
         "--profile",
         options.profile.name(),
+        "--disks",
+        options.disks.name(),
     ];
     let arguments = arguments.map(str::to_owned);
     process::run(program, &arguments, seed, minutes)

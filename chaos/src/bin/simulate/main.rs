@@ -5,7 +5,7 @@ mod frozen;
 mod summary;
 
 use clap::{Parser, ValueEnum};
-use conclave_chaos::sim::{Profile, Report, Wish, simulate};
+use conclave_chaos::sim::{Disks, Profile, Report, Wish, simulate};
 use conclave_env::Entropy as _;
 use conclave_env::os::OsEntropy;
 use std::io::{BufWriter, Write};
@@ -36,6 +36,9 @@ struct Options {
     /// What the world is like.
     #[arg(long, value_enum, default_value_t = World::Drawn)]
     profile: World,
+    /// What nodes store on.
+    #[arg(long, value_enum, default_value_t = Disk::Drawn)]
+    disks: Disk,
     /// Writes the trace to standard output, with --seed.
     #[arg(long, requires = "seed")]
     trace: bool,
@@ -82,6 +85,35 @@ impl World {
     }
 }
 
+/// What nodes store on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Disk {
+    /// As the seed draws it: on RocksDB in one seed of ten.
+    Drawn,
+    /// A model of a disk.
+    Memory,
+    /// The model and RocksDB, compared.
+    Rocksdb,
+}
+
+impl Disk {
+    fn wish(self) -> Option<Disks> {
+        match self {
+            Self::Drawn => None,
+            Self::Memory => Some(Disks::Memory),
+            Self::Rocksdb => Some(Disks::RocksDb),
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Drawn => "drawn",
+            Self::Memory => "memory",
+            Self::Rocksdb => "rocksdb",
+        }
+    }
+}
+
 fn main() -> ExitCode {
     let options = Options::parse();
     if !(0.6..=10_000.0).contains(&options.minutes) {
@@ -100,6 +132,7 @@ fn one(options: &Options, seed: u64) -> ExitCode {
         seed,
         length: Duration::from_secs_f64(options.minutes * 60.0),
         profile: options.profile.profile(),
+        disks: options.disks.wish(),
     };
     let out: Option<Box<dyn Write + Send>> = options
         .trace
