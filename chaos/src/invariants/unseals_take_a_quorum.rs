@@ -1,8 +1,5 @@
-//! A node is unsealed by as many different custodians as the threshold says, whose shares it accepted on the record since
-//! its last unsealing (P3, P4).
-//!
-//! A record can be committed long after the node that proposed it has died, so that the log alone does not tell in which
-//! life of the node a share counted.
+//! A node is unsealed by an attempt towards which it accepted, on the record, shares of as many different custodians as
+//! the threshold says, and which nobody had cancelled (P3, P4).
 
 use super::Invariant;
 use crate::evidence::Evidence;
@@ -14,36 +11,45 @@ pub(super) const INVARIANT: Invariant = Invariant {
     check,
 };
 
+#[derive(Default)]
+struct Attempt<'a> {
+    owners: BTreeSet<&'a str>,
+    is_cancelled: bool,
+}
+
 fn check(evidence: &Evidence) -> Vec<String> {
     let mut broken = Vec::new();
-    let mut counted: BTreeMap<u64, BTreeSet<&str>> = BTreeMap::new();
+    let mut attempts: BTreeMap<(u64, &str), Attempt<'_>> = BTreeMap::new();
     for leaf in evidence.leaves.iter().filter(|leaf| leaf.is_allowed()) {
         let record = &leaf.record;
-        let owners = counted.entry(record.node_id).or_default();
+        let id = part(&record.detail, "attempt ").unwrap_or_default();
+        let attempt = attempts.entry((record.node_id, id)).or_default();
         match record.operation.as_str() {
             "SubmitShare" => {
-                owners.insert(custodian_of(&record.detail));
+                attempt.owners.extend(part(&record.detail, "share of "));
             }
-            "Unseal" => {
-                if owners.len() < evidence.threshold {
-                    broken.push(format!(
-                        "record {}: node {} was unsealed by {owners:?}, and it takes {}",
-                        record.sequence, record.node_id, evidence.threshold
-                    ));
-                }
-                owners.clear();
+            "CancelUnseal" => attempt.is_cancelled = true,
+            "Unseal" if attempt.owners.len() < evidence.threshold || attempt.is_cancelled => {
+                broken.push(format!(
+                    "record {}: node {} was unsealed by {:?}{}, and it takes {}",
+                    record.sequence,
+                    record.node_id,
+                    attempt.owners,
+                    if attempt.is_cancelled {
+                        " in an attempt that was cancelled"
+                    } else {
+                        ""
+                    },
+                    evidence.threshold
+                ));
             }
-            // A node that seals itself says so afterwards, when custodians may be at its door again.
-            "Seal" if record.authentication == "node" => {}
-            "CancelUnseal" | "Seal" | "InitCustody" => owners.clear(),
             _ => {}
         }
     }
     broken
 }
 
-/// Reads `share of alice, set …`.
-fn custodian_of(detail: &str) -> &str {
-    let rest = detail.strip_prefix("share of ").unwrap_or(detail);
-    rest.split(',').next().unwrap_or_default()
+/// Of `share of alice, set …, attempt …`, the part that begins so.
+fn part<'a>(detail: &'a str, begin: &str) -> Option<&'a str> {
+    detail.split(", ").find_map(|it| it.strip_prefix(begin))
 }

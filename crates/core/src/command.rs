@@ -5,7 +5,9 @@ use crate::access::Grant;
 use crate::codec::{self, DecodeError};
 use crate::context::Labels;
 use crate::custody::{Custody, CustodyEvent};
-use crate::ids::{ClusterId, KekNumber, KeyId, NodeId, RequestId, SetId, TimeMs, VersionNumber};
+use crate::ids::{
+    AttemptId, ClusterId, KekNumber, KeyId, NodeId, RequestId, SetId, TimeMs, VersionNumber,
+};
 use crate::key::{Algorithm, Protection, Transition, Wrapped};
 use crate::names::{KeyName, PrincipalName};
 use crate::planted::{Bug, is_planted};
@@ -209,6 +211,11 @@ impl Change {
                 *version = VersionNumber::default();
                 *wrapped = nothing;
             }
+            Self::Custody(
+                CustodyEvent::ShareAccepted { attempt, .. }
+                | CustodyEvent::Unsealed { attempt, .. }
+                | CustodyEvent::Cancelled { attempt },
+            ) => *attempt = AttemptId::default(),
             Self::Transition { .. }
             | Self::Grant(_)
             | Self::Revoke(_)

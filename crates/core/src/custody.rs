@@ -1,6 +1,6 @@
 //! The root key's custody, as far as everybody may know it.
 
-use crate::ids::{Generation, SetId};
+use crate::ids::{AttemptId, Generation, SetId};
 use crate::key::Wrapped;
 use crate::limits::{CUSTODIANS_MAX, RECIPIENT_BYTES_MAX, TEXT_BYTES_MAX};
 use crate::names::CustodianName;
@@ -94,6 +94,8 @@ pub enum CustodyEvent {
         custodian: CustodianName,
         /// Of which set.
         set: SetId,
+        /// Towards which attempt.
+        attempt: AttemptId,
     },
     /// A share was submitted and does not count.
     ShareRefused {
@@ -106,11 +108,16 @@ pub enum CustodyEvent {
     Unsealed {
         /// The set.
         set: SetId,
+        /// The attempt that had enough of them.
+        attempt: AttemptId,
     },
     /// The root key was found on the token after a restart.
     Resumed,
     /// An unseal attempt was given up.
-    Cancelled,
+    Cancelled {
+        /// Which; all zero if none was under way.
+        attempt: AttemptId,
+    },
     /// The root key was dropped.
     Sealed {
         /// Why.
@@ -125,7 +132,7 @@ impl CustodyEvent {
             Self::ShareAccepted { .. } | Self::ShareRefused { .. } => "SubmitShare",
             Self::Unsealed { .. } => "Unseal",
             Self::Resumed => "ResumeUnsealed",
-            Self::Cancelled => "CancelUnseal",
+            Self::Cancelled { .. } => "CancelUnseal",
             Self::Sealed { .. } => "Seal",
         }
     }
@@ -139,7 +146,7 @@ impl CustodyEvent {
             Self::ShareAccepted { .. }
             | Self::Unsealed { .. }
             | Self::Resumed
-            | Self::Cancelled => true,
+            | Self::Cancelled { .. } => true,
         }
     }
 }

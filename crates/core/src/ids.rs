@@ -103,3 +103,7 @@ id!(
     /// A set of shares, drawn at the ceremony.
     SetId
 );
+id!(
+    /// An attempt to unseal a node, drawn by that node.
+    AttemptId
+);

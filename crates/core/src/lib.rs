@@ -35,8 +35,8 @@ pub use command::{Actor, Body, Change, Command, KeySpec, Write};
 pub use context::{EncryptionContext, Labels, Pairs, PairsError};
 pub use custody::{Custodian, Custody, CustodyEvent, RootWrapped};
 pub use ids::{
-    AuditSequence, ClusterId, Generation, KekNumber, KeyId, LogIndex, NodeId, RequestId, Revision,
-    SetId, TimeMs, VersionNumber,
+    AttemptId, AuditSequence, ClusterId, Generation, KekNumber, KeyId, LogIndex, NodeId, RequestId,
+    Revision, SetId, TimeMs, VersionNumber,
 };
 pub use key::{
     Algorithm, Key, KeyInfo, KeyState, KeyVersion, KeyView, Protection, Transition, VersionView,

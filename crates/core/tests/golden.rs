@@ -3,12 +3,12 @@
 //! Set `CONCLAVE_REWRITE_GOLDEN=1` to write the files anew; never for a format that was released.
 
 use conclave_core::{
-    Actor, Algorithm, AuditOutcome, AuditRecord, AuditSequence, BatchId, Body, Change, ClusterId,
-    Command, Custodian, CustodianName, Custody, CustodyEvent, EncryptionContext, Generation, Grant,
-    KekNumber, KeyId, KeyName, KeySpec, KeyState, KeyringName, LogIndex, NodeId, Operation,
-    Outcome, Pairs, PrincipalName, Protection, Refusal, RequestId, Revision, Role, RootWrapped,
-    Scope, SetId, State, Table, TimeMs, Transition, UseBatch, UseRecord, UseRefusal, UsedKey,
-    Verdict, VersionNumber, Wrapped, Write, Written,
+    Actor, Algorithm, AttemptId, AuditOutcome, AuditRecord, AuditSequence, BatchId, Body, Change,
+    ClusterId, Command, Custodian, CustodianName, Custody, CustodyEvent, EncryptionContext,
+    Generation, Grant, KekNumber, KeyId, KeyName, KeySpec, KeyState, KeyringName, LogIndex, NodeId,
+    Operation, Outcome, Pairs, PrincipalName, Protection, Refusal, RequestId, Revision, Role,
+    RootWrapped, Scope, SetId, State, Table, TimeMs, Transition, UseBatch, UseRecord, UseRefusal,
+    UsedKey, Verdict, VersionNumber, Wrapped, Write, Written,
     outcome::{ActionName, LimitedThing, Malformation},
 };
 use prost::Message as _;
@@ -168,9 +168,11 @@ fn changes() -> Vec<(&'static str, Change)> {
         version: VersionNumber(2),
         wrapped: wrapped(6),
     };
+    let attempt = AttemptId([3; 16]);
     let accepted = CustodyEvent::ShareAccepted {
         custodian: custodian.clone(),
         set,
+        attempt,
     };
     let refused = CustodyEvent::ShareRefused {
         custodian: Some(custodian),
@@ -180,9 +182,15 @@ fn changes() -> Vec<(&'static str, Change)> {
         ("init-custody", Change::InitCustody(Box::new(custody()))),
         ("share-accepted", Change::Custody(accepted)),
         ("share-refused", Change::Custody(refused)),
-        ("unsealed", Change::Custody(CustodyEvent::Unsealed { set })),
+        (
+            "unsealed",
+            Change::Custody(CustodyEvent::Unsealed { set, attempt }),
+        ),
         ("resumed", Change::Custody(CustodyEvent::Resumed)),
-        ("cancelled", Change::Custody(CustodyEvent::Cancelled)),
+        (
+            "cancelled",
+            Change::Custody(CustodyEvent::Cancelled { attempt }),
+        ),
         (
             "sealed",
             Change::Custody(CustodyEvent::Sealed {

@@ -203,6 +203,37 @@ async fn a_wrong_share_is_named_and_the_attempt_goes_on() {
     world.encrypt("app", "demo/first", b"x").await.unwrap();
 }
 
+async fn custody_status(world: &World) -> wire::CustodyStatus {
+    let mut client = world.custody("admin");
+    let status = client.status(wire::CustodyStatusRequest {}).await;
+    status.unwrap().into_inner()
+}
+
+/// Whoever cancels cannot know whether it was recorded when the answer is lost: his share must not count.
+#[tokio::test]
+async fn a_share_does_not_count_once_somebody_tried_to_cancel() {
+    let mut world = World::unsealed().await;
+    world.stop().await;
+    world.run().await;
+    world.submit(0).await.unwrap();
+    let cancel = || wire::CancelRequest::default();
+    let stranger = world.custody("app").cancel(cancel()).await;
+    stranger.unwrap_err();
+    let status = custody_status(&world).await;
+    assert_eq!(status.attempt.unwrap().submitted_by, ["alice"]);
+    world.fill_disk(true);
+    let lost = world.custody("alice").cancel(cancel()).await;
+    lost.unwrap_err();
+    world.fill_disk(false);
+    eventually("the share of bob counts", async || {
+        world.submit(1).await.is_ok()
+    })
+    .await;
+    let status = custody_status(&world).await;
+    assert_eq!(status.state, i32::from(wire::SealState::Sealed));
+    assert_eq!(status.attempt.unwrap().submitted_by, ["bob"]);
+}
+
 fn mangled(world: &World) -> conclave_crypto::Share {
     let mut bytes = world.shares[1].share.expose().to_vec();
     bytes[50] ^= 1;

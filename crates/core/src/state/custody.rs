@@ -3,6 +3,7 @@
 use super::State;
 use super::writes::Answer;
 use crate::custody::{Custody, CustodyEvent};
+use crate::ids::AttemptId;
 use crate::names::{CustodianName, PrincipalName};
 use crate::outcome::{Malformation, Refusal, Written};
 
@@ -32,7 +33,7 @@ impl State {
     pub(super) fn custody_event(&mut self, event: &CustodyEvent) -> Answer {
         let custody = self.custody.as_mut().ok_or(Refusal::NoCustody)?;
         match event {
-            CustodyEvent::ShareAccepted { set, .. } | CustodyEvent::Unsealed { set }
+            CustodyEvent::ShareAccepted { set, .. } | CustodyEvent::Unsealed { set, .. }
                 if *set != custody.set =>
             {
                 return Err(Refusal::StaleSet);
@@ -50,7 +51,7 @@ impl State {
             | CustodyEvent::ShareRefused { .. }
             | CustodyEvent::Sealed { .. }
             | CustodyEvent::Resumed
-            | CustodyEvent::Cancelled => {}
+            | CustodyEvent::Cancelled { .. } => {}
         }
         Ok(Written::Done)
     }
@@ -59,9 +60,11 @@ impl State {
 /// What the audit log says of an event.
 pub(super) fn describe_event(event: &CustodyEvent) -> String {
     match event {
-        CustodyEvent::ShareAccepted { custodian, set } => {
-            format!("share of {custodian}, set {set}")
-        }
+        CustodyEvent::ShareAccepted {
+            custodian,
+            set,
+            attempt,
+        } => format!("share of {custodian}, set {set}, attempt {attempt}"),
         CustodyEvent::ShareRefused {
             custodian: Some(name),
             ..
@@ -69,9 +72,10 @@ pub(super) fn describe_event(event: &CustodyEvent) -> String {
         CustodyEvent::ShareRefused {
             custodian: None, ..
         } => "share of nobody known".to_owned(),
-        CustodyEvent::Unsealed { set } => format!("set {set}"),
+        CustodyEvent::Unsealed { set, attempt } => format!("set {set}, attempt {attempt}"),
         CustodyEvent::Resumed => "root key found on the token".to_owned(),
-        CustodyEvent::Cancelled => String::new(),
+        CustodyEvent::Cancelled { attempt } if *attempt == AttemptId::default() => String::new(),
+        CustodyEvent::Cancelled { attempt } => format!("attempt {attempt}"),
         CustodyEvent::Sealed { reason } => reason.clone(),
     }
 }

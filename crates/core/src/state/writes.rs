@@ -144,7 +144,7 @@ impl State {
                 CustodyEvent::ShareAccepted { .. }
                 | CustodyEvent::ShareRefused { .. }
                 | CustodyEvent::Unsealed { .. }
-                | CustodyEvent::Cancelled => (ActionName::Unseal, Scope::All),
+                | CustodyEvent::Cancelled { .. } => (ActionName::Unseal, Scope::All),
                 CustodyEvent::Sealed { .. } => (ActionName::Seal, Scope::All),
                 CustodyEvent::Resumed => (ActionName::InitCustody, Scope::All),
             },

@@ -4,9 +4,9 @@ use crate::cluster::{
     ACTIONS, Cluster, ROLES, create, custody, grant, key, powers, ring, transition, who, wrapped,
 };
 use conclave_core::{
-    Action, Actor, Body, Change, ClusterId, Command, CustodianName, Custody, CustodyEvent, KeyId,
-    LogIndex, NodeId, Outcome, Refusal, RequestId, Role, Scope, SetId, State, TimeMs, Transition,
-    VersionNumber, Write, Written,
+    Action, Actor, AttemptId, Body, Change, ClusterId, Command, CustodianName, Custody,
+    CustodyEvent, KeyId, LogIndex, NodeId, Outcome, Refusal, RequestId, Role, Scope, SetId, State,
+    TimeMs, Transition, VersionNumber, Write, Written,
 };
 use proptest::prelude::*;
 
@@ -141,8 +141,9 @@ fn guarded_changes() -> Vec<(Action, Scope, Change)> {
 /// Of the custody: all on the cluster.
 fn guarded_custody_changes() -> Vec<(Action, Scope, Change)> {
     let event = Change::Custody;
-    let (set, custodian) = (
+    let (set, attempt, custodian) = (
         SetId([2; 16]),
+        AttemptId([9; 16]),
         CustodianName::new("dora").expect("a good name"),
     );
     let reason = "r".to_owned();
@@ -162,15 +163,20 @@ fn guarded_custody_changes() -> Vec<(Action, Scope, Change)> {
         (
             Action::Unseal,
             Scope::All,
-            event(CustodyEvent::Unsealed { set }),
+            event(CustodyEvent::Unsealed { set, attempt }),
         ),
-        (Action::Unseal, Scope::All, event(CustodyEvent::Cancelled)),
+        (
+            Action::Unseal,
+            Scope::All,
+            event(CustodyEvent::Cancelled { attempt }),
+        ),
         (
             Action::Unseal,
             Scope::All,
             event(CustodyEvent::ShareAccepted {
                 custodian: custodian.clone(),
                 set,
+                attempt,
             }),
         ),
         (
@@ -233,7 +239,8 @@ fn wrong_permission_checked_by_writes() {
 #[test]
 fn stranger_in_a_ceremony() {
     let mut cluster = Cluster::new();
-    let cancel = || Change::Custody(CustodyEvent::Cancelled);
+    let attempt = AttemptId([9; 16]);
+    let cancel = || Change::Custody(CustodyEvent::Cancelled { attempt });
     assert!(matches!(
         cluster.write("dora", cancel()),
         Err(Refusal::PermissionDenied(_))

@@ -2,7 +2,8 @@
 
 use crate::cluster::{Cluster, create, custody, key, transition};
 use conclave_core::{
-    Change, CustodianName, Custody, CustodyEvent, Refusal, SetId, TimeMs, Transition, Written,
+    AttemptId, Change, CustodianName, Custody, CustodyEvent, Refusal, SetId, TimeMs, Transition,
+    Written,
 };
 
 const SECOND: SetId = SetId([3; 16]);
@@ -84,7 +85,10 @@ fn ceremony_repeated_under_one_request() {
         assert_eq!(cluster.ask(7, "root", ceremony(set)), Ok(Written::Done));
         assert_eq!(cluster.state.custody().map(|it| it.set), Some(set));
     }
-    let unsealed = Change::Custody(CustodyEvent::Unsealed { set: SECOND });
+    let unsealed = Change::Custody(CustodyEvent::Unsealed {
+        set: SECOND,
+        attempt: AttemptId([9; 16]),
+    });
     cluster.must("root", unsealed);
     let settled = Err(Refusal::CustodySettled);
     assert_eq!(cluster.ask(7, "root", ceremony(SECOND)), settled);
@@ -108,7 +112,11 @@ fn share_of_a_stranger() {
         ("root", custody().set, Err(Refusal::StaleSet)),
     ] {
         let custodian = CustodianName::new(name).expect("a good name");
-        let event = CustodyEvent::ShareAccepted { custodian, set };
+        let event = CustodyEvent::ShareAccepted {
+            custodian,
+            set,
+            attempt: AttemptId([9; 16]),
+        };
         let answer = cluster.write("root", Change::Custody(event));
         assert_eq!(answer, expected, "{name}, {set}");
     }

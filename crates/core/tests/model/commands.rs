@@ -3,10 +3,11 @@
 use crate::reference::Model;
 use crate::steps::{Kind, Step, UseStep, key_name, principal};
 use conclave_core::{
-    Actor, Algorithm, BatchId, Body, Change, ClusterId, Command, Custodian, CustodianName, Custody,
-    CustodyEvent, EncryptionContext, Generation, Grant, KekNumber, KeyId, KeySpec, KeyringName,
-    NodeId, Operation, Protection, Purpose, RequestId, Revision, Role, RootWrapped, Scope, SetId,
-    State, TimeMs, UseBatch, UseRecord, UsedKey, VersionNumber, Wrapped, Write,
+    Actor, Algorithm, AttemptId, BatchId, Body, Change, ClusterId, Command, Custodian,
+    CustodianName, Custody, CustodyEvent, EncryptionContext, Generation, Grant, KekNumber, KeyId,
+    KeySpec, KeyringName, NodeId, Operation, Protection, Purpose, RequestId, Revision, Role,
+    RootWrapped, Scope, SetId, State, TimeMs, UseBatch, UseRecord, UsedKey, VersionNumber, Wrapped,
+    Write,
 };
 
 /// The last one never holds a share.
@@ -49,17 +50,22 @@ pub(crate) fn custody(set: u8, count: u8, threshold: u8, confirmed: bool) -> Cus
 
 fn event(number: u8, custodian: u8, set: u8, reason: u16) -> CustodyEvent {
     let set = SetId([set; 16]);
+    let attempt = AttemptId([custodian; 16]);
     let reason = "r".repeat(usize::from(reason));
     let custodian = CustodianName::new(CUSTODIANS[usize::from(custodian)]).expect("a good name");
     match number {
-        0 => CustodyEvent::ShareAccepted { custodian, set },
+        0 => CustodyEvent::ShareAccepted {
+            custodian,
+            set,
+            attempt,
+        },
         1 => CustodyEvent::ShareRefused {
             custodian: None,
             reason,
         },
-        2 => CustodyEvent::Unsealed { set },
+        2 => CustodyEvent::Unsealed { set, attempt },
         3 => CustodyEvent::Resumed,
-        4 => CustodyEvent::Cancelled,
+        4 => CustodyEvent::Cancelled { attempt },
         _ => CustodyEvent::Sealed { reason },
     }
 }

@@ -151,7 +151,7 @@ impl Model {
                 {
                     return Err("SHARE_SET_REPLACED");
                 }
-                if let CustodyEvent::ShareAccepted { set, .. } | CustodyEvent::Unsealed { set } =
+                if let CustodyEvent::ShareAccepted { set, .. } | CustodyEvent::Unsealed { set, .. } =
                     event
                     && *set != custody.set
                 {

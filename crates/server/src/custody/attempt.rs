@@ -1,21 +1,21 @@
 //! An unseal attempt on this node: shares that count, in locked memory, until there are enough or time is up.
 
 use crate::limits::UNSEAL_ATTEMPT_LIFE;
-use conclave_core::{CustodianName, SetId};
+use conclave_core::{AttemptId, CustodianName, SetId};
 use conclave_crypto::Share;
 use std::collections::BTreeMap;
 use tokio::time::Instant;
 
 /// Shares that count.
 pub(crate) struct Attempt {
-    pub(crate) id: [u8; 16],
+    pub(crate) id: AttemptId,
     pub(crate) set: SetId,
     pub(crate) began: Instant,
     pub(crate) shares: BTreeMap<CustodianName, Share>,
 }
 
 impl Attempt {
-    pub(crate) fn new(id: [u8; 16], set: SetId) -> Self {
+    pub(crate) fn new(id: AttemptId, set: SetId) -> Self {
         Self {
             id,
             set,

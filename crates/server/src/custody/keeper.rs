@@ -7,7 +7,9 @@ use crate::context::NodeContext;
 use crate::error::ServiceError;
 use crate::unsealed::{Unsealed, keep_from_swap};
 use conclave_core::planted::{Bug, is_planted};
-use conclave_core::{Action, Change, CustodianName, Custody, CustodyEvent, Scope};
+use conclave_core::{
+    Action, AttemptId, Change, CustodianName, Custody, CustodyEvent, Scope, SetId, State,
+};
 use conclave_crypto::{RootKey, Share, ShareSet, root, share};
 use conclave_env::HsmKey;
 use std::time::Duration;
@@ -29,11 +31,8 @@ pub(crate) async fn submit(
     let node = context.config.node;
     let replica = context.replica.get()?;
     context.catch_up(&replica, caller.deadline).await?;
-    let (custody, may) = replica.with_state(|state| {
-        let may = state.is_custodian(&caller.principal)
-            || NodeContext::require(state.access(), caller, Action::Unseal, &Scope::All).is_ok();
-        (state.custody().cloned(), may)
-    });
+    let (custody, may) =
+        replica.with_state(|state| (state.custody().cloned(), may_unseal(state, caller)));
     // Whoever may not is told no more than that, by the log.
     if may && context.seal.reason().is_none() {
         return Err(ServiceError::NotSealed { node });
@@ -65,16 +64,18 @@ pub(crate) async fn submit(
             return Err(problem.into());
         }
     };
+    let attempt = attempt_for(context, custody.set);
     let event = CustodyEvent::ShareAccepted {
         custodian: name.clone(),
         set: custody.set,
+        attempt,
     };
     context.write(caller, Change::Custody(event)).await?;
     // Another call may have unsealed the node before the caller was granted what it takes.
     if context.seal.reason().is_none() {
         return Err(ServiceError::NotSealed { node });
     }
-    let enough = count(context, &custody, name, share);
+    let enough = count(context, &custody, attempt, name, share);
     if enough {
         unseal(context, caller, &custody).await
     } else {
@@ -82,17 +83,40 @@ pub(crate) async fn submit(
     }
 }
 
-/// Adds a share to the attempt under way, or to a new one. Whether there are enough now.
-fn count(context: &NodeContext, custody: &Custody, name: CustodianName, share: Share) -> bool {
+/// Whether the caller may unseal nodes, as far as this node has applied the log, which decides.
+fn may_unseal(state: &State, caller: &Caller) -> bool {
+    state.is_custodian(&caller.principal)
+        || NodeContext::require(state.access(), caller, Action::Unseal, &Scope::All).is_ok()
+}
+
+/// The attempt under way, or one that may begin.
+fn attempt_for(context: &NodeContext, set: SetId) -> AttemptId {
+    let slot = context.seal.attempt.lock();
+    let current = slot.as_ref().filter(|attempt| attempt.is_current(set));
+    current.map_or_else(
+        || {
+            let mut id = [0; 16];
+            context.env.entropy.fill(&mut id);
+            AttemptId(id)
+        },
+        |attempt| attempt.id,
+    )
+}
+
+/// Adds a share to the attempt towards which it was recorded; one that ended meanwhile begins with it. Whether there are
+/// enough now.
+fn count(
+    context: &NodeContext,
+    custody: &Custody,
+    id: AttemptId,
+    name: CustodianName,
+    share: Share,
+) -> bool {
     let mut slot = context.seal.attempt.lock();
     let current = slot
         .take()
-        .filter(|attempt| attempt.is_current(custody.set));
-    let attempt = slot.insert(current.unwrap_or_else(|| {
-        let mut id = [0; 16];
-        context.env.entropy.fill(&mut id);
-        Attempt::new(id, custody.set)
-    }));
+        .filter(|attempt| attempt.id == id && attempt.is_current(custody.set));
+    let attempt = slot.insert(current.unwrap_or_else(|| Attempt::new(id, custody.set)));
     keep_from_swap(share.expose());
     let is_twice = attempt.shares.insert(name, share).is_some();
     let planted = usize::from(is_twice && is_planted(Bug::CountShareTwice));
@@ -107,13 +131,17 @@ async fn unseal(
 ) -> Result<(), ServiceError> {
     let attempt = context.seal.attempt.lock().take();
     let attempt = attempt.expect("only called when it has enough shares");
+    let attempt_id = attempt.id;
     let root_key = if is_planted(Bug::CountShareTwice) {
         RootKey::new(conclave_crypto::Secret::zeroed())
     } else {
         rebuild(context, custody, &attempt)?
     };
     drop(attempt);
-    let event = CustodyEvent::Unsealed { set: custody.set };
+    let event = CustodyEvent::Unsealed {
+        set: custody.set,
+        attempt: attempt_id,
+    };
     let next = next_request(context, caller);
     context.write(&next, Change::Custody(event)).await?;
     let cluster = context.config.cluster;
@@ -213,17 +241,23 @@ pub(crate) async fn cancel(
     attempt: &[u8],
 ) -> Result<(), ServiceError> {
     let _turn = context.seal.turn.lock().await;
-    let other = |it: &Attempt| !attempt.is_empty() && it.id.as_slice() != attempt;
-    if context.seal.attempt.lock().as_ref().is_none_or(other) && !attempt.is_empty() {
+    let under_way = context.seal.attempt.lock().as_ref().map(|it| it.id);
+    let is_it = |id: AttemptId| id.as_bytes().as_slice() == attempt;
+    if !attempt.is_empty() && !under_way.is_some_and(is_it) {
         return Err(ServiceError::invalid(
             "attempt_id",
             "no such attempt is under way",
         ));
     }
-    context
-        .write(caller, Change::Custody(CustodyEvent::Cancelled))
-        .await?;
-    *context.seal.attempt.lock() = None;
+    let replica = context.replica.get()?;
+    if replica.with_state(|state| may_unseal(state, caller)) {
+        // Before it is recorded: nobody may know that it is, and then a share that was taken back would still count.
+        *context.seal.attempt.lock() = None;
+    }
+    let event = CustodyEvent::Cancelled {
+        attempt: under_way.unwrap_or_default(),
+    };
+    context.write(caller, Change::Custody(event)).await?;
     Ok(())
 }
 

@@ -53,7 +53,7 @@ impl CustodyApi {
         let left_ms = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
         let at = conclave_core::TimeMs(self.0.env.clock.now().0.saturating_add(left_ms));
         Some(wire::UnsealAttempt {
-            attempt_id: attempt.id.to_vec(),
+            attempt_id: attempt.id.as_bytes().to_vec(),
             submitted_by: attempt.shares.keys().map(ToString::to_string).collect(),
             expires_at: Some(super::convert::timestamp(at)),
         })
