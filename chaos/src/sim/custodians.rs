@@ -246,7 +246,8 @@ impl Custodians {
 
     async fn submit_in_turn(&mut self, node: u64, shares: Vec<v1::SubmitShareRequest>) -> bool {
         for share in shares {
-            let client = self.client(&share.custodian.clone(), node);
+            let custodian = share.custodian.clone();
+            let client = self.client(&custodian, node);
             let answer = client.submit_share(share).await;
             if is_unsealed(&answer) {
                 return true;
@@ -255,8 +256,13 @@ impl Custodians {
                 // Nobody else is sent to a node that does not answer.
                 return false;
             }
-            if self.rng.random_ratio(1, 40) {
+            let hurried = self.desk.0.lock().is_hurried;
+            if !hurried && self.rng.random_ratio(1, 10) {
                 self.desk.count("unseal cancelled");
+                // Often too impatient to hear whether it was done.
+                let patience = Duration::from_millis(self.rng.random_range(20..=300));
+                let entropy = self.rng.next_u64();
+                let client = self.shared.client_at(&custodian, node, entropy, patience);
                 let _ = client.cancel_unseal(v1::CancelRequest::default()).await;
             }
         }

@@ -27,6 +27,8 @@ pub enum Bug {
     CountShareTwice,
     /// A share counts for a second attempt without another record.
     CountShareUnrecorded,
+    /// Shares of an attempt that somebody cancelled count until he has the answer.
+    KeepCancelledShares,
     /// The log is purged behind a snapshot that is not on the disk.
     PurgeBeforeSnapshot,
     /// A batch whose answer was lost is proposed again under another id.
@@ -47,7 +49,7 @@ pub enum Bug {
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::AcknowledgeBeforeCommit,
         Self::SkipVoteSync,
         Self::AcknowledgeBeforeSync,
@@ -59,6 +61,7 @@ impl Bug {
         Self::ForgetRequestsOnSnapshot,
         Self::CountShareTwice,
         Self::CountShareUnrecorded,
+        Self::KeepCancelledShares,
         Self::PurgeBeforeSnapshot,
         Self::ProposeTwice,
         Self::NondeterministicApply,

@@ -250,7 +250,9 @@ pub(crate) async fn cancel(
         ));
     }
     let replica = context.replica.get()?;
-    if replica.with_state(|state| may_unseal(state, caller)) {
+    if replica.with_state(|state| may_unseal(state, caller))
+        && !is_planted(Bug::KeepCancelledShares)
+    {
         // Before it is recorded: nobody may know that it is, and then a share that was taken back would still count.
         *context.seal.attempt.lock() = None;
     }
@@ -258,6 +260,7 @@ pub(crate) async fn cancel(
         attempt: under_way.unwrap_or_default(),
     };
     context.write(caller, Change::Custody(event)).await?;
+    *context.seal.attempt.lock() = None;
     Ok(())
 }
 
