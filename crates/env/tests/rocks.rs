@@ -254,6 +254,31 @@ async fn a_damaged_checkpoint_is_not_installed() {
     );
 }
 
+/// A digest over damaged rows would be right, and another node would install them.
+#[tokio::test]
+async fn damaged_rows_are_not_in_a_checkpoint() {
+    let dir = tempfile::tempdir().unwrap();
+    let database = written(dir.path()).await;
+    let store = RocksStorage::new(dir.path()).open(DATABASE).unwrap();
+    store.checkpoint("whole", b"").unwrap();
+    let tables = fs::read_dir(database.join("db-1")).unwrap();
+    let tables = tables.map(|entry| entry.unwrap().path());
+    let table = tables
+        .filter(|path| path.extension().is_some_and(|it| it == "sst"))
+        .max_by_key(|path| fs::metadata(path).unwrap().len())
+        .unwrap();
+    let mut data = fs::read(&table).unwrap();
+    data[500] ^= 1;
+    // In place, as a disk does it: the files of the first checkpoint are these.
+    fs::write(&table, data).unwrap();
+    let error = store.checkpoint("next", b"").unwrap_err();
+    assert!(matches!(error, StoreError::Corrupt { .. }), "{error}");
+    let names = store.checkpoints().unwrap();
+    assert_eq!(names.len(), 1);
+    assert!(store.write(batch(1)).is_err(), "the handle is at its end");
+    assert!(store.install("whole").is_err());
+}
+
 #[tokio::test]
 async fn writes_and_syncs_from_many_tasks_are_all_durable() {
     let dir = tempfile::tempdir().unwrap();

@@ -252,6 +252,8 @@ impl Inner {
                 .and_then(|checkpoint| checkpoint.create_checkpoint(files_dir(&built)))
                 .map_err(|error| self.error(error))?;
         }
+        // Else a digest would vouch for what nobody can read, and another node would install it.
+        generation::read_all(&files_dir(&built), self.database)?;
         let checkpoint = self.checkpoints.describe(&built, name, meta)?;
         self.checkpoints.publish(&built, &checkpoint)?;
         if self.work == Work::Inline {
