@@ -124,14 +124,13 @@ async fn run(storage: &MemStorage, steps: Vec<Step>) {
             let _ = store.write(batch);
         }
         match &step {
-            Step::Put(..) | Step::Delete(_) | Step::DeleteRange(..) => {}
             Step::Sync => drop(sync(&*store).await),
             Step::Checkpoint => drop(store.checkpoint("one", b"meta")),
             Step::Install => drop(store.install("one")),
             Step::CutAt(cut) => storage.cut_at(*cut),
             Step::Kill => storage.kill(),
             Step::PowerFails(seed) => drop(storage.crash(*seed)),
-            Step::Reopen => {}
+            Step::Put(..) | Step::Delete(_) | Step::DeleteRange(..) | Step::Reopen => {}
         }
         let has_cut = storage.has_cut();
         if has_cut {
