@@ -11,7 +11,8 @@ use crate::invariants::inside::leaders_are_complete::LeadersAreComplete;
 use crate::invariants::inside::logs_match::LogsMatch;
 use crate::invariants::inside::node_ids_are_kept::NodeIdsAreKept;
 use crate::invariants::inside::{
-    broken, disks_are_alike, secrets_stay_inside, states_are_equal, votes_are_on_a_quorum,
+    broken, disks_are_alike, lives_begin_durable, secrets_stay_inside, states_are_equal,
+    votes_are_on_a_quorum,
 };
 use conclave_core::{AuditRecord, NodeId};
 use conclave_env::mem::Written;
@@ -20,7 +21,7 @@ use conclave_raft::inspect::{
     LOG_TABLE, META_TABLE, PURGED_ROW, VOTE_ROW, log_entry, purged_index, vote,
 };
 use conclave_raft::{Replica, ReplicaStatus, Role};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// How often whole states are compared; audit roots are compared at every change.
@@ -39,6 +40,10 @@ struct Known {
     snapshot: u64,
     lives: u64,
     fault: Option<String>,
+    /// What it wrote to its log in this step.
+    fresh: BTreeSet<u64>,
+    /// The life in which it takes part.
+    takes_part_in: Option<u64>,
 }
 
 /// The watch over all nodes.
@@ -108,6 +113,7 @@ impl Watch {
     /// The first property that is broken.
     pub(crate) fn look(&mut self, at: Duration, machines: &[Machine]) -> Result<(), Violation> {
         for machine in machines {
+            self.known(machine.id).fresh.clear();
             for written in machine.disk.take_journal() {
                 self.written(machine.id, written)?;
             }
@@ -132,7 +138,9 @@ impl Watch {
                     let hash = short_hash(&value);
                     self.logs.written(node, &entry, hash)?;
                     if let Some(index) = index_of(&key) {
-                        self.known(node).log.insert(index, value);
+                        let known = self.known(node);
+                        known.log.insert(index, value);
+                        known.fresh.insert(index);
                     }
                 }
                 Write::DeleteRange { table, from, to } if table == LOG_TABLE.1 => {
@@ -163,6 +171,7 @@ impl Watch {
         machines: &[Machine],
     ) -> Result<(), Violation> {
         self.note_fault(at, machine);
+        self.look_at_start(machine)?;
         let Some(replica) = machine.any_replica() else {
             return Ok(());
         };
@@ -187,6 +196,27 @@ impl Watch {
             return Ok(());
         }
         self.compare(at, machine, &replica, applied)
+    }
+
+    /// Looks at what a node found, when it takes part for the first time in a life or after its storage had failed.
+    fn look_at_start(&mut self, machine: &Machine) -> Result<(), Violation> {
+        let known = self.known(machine.id);
+        let takes_part = machine.replica().is_some();
+        let begins = takes_part && known.takes_part_in != Some(machine.lives());
+        known.takes_part_in = takes_part.then(|| machine.lives());
+        if !begins {
+            return Ok(());
+        }
+        for (index, found) in &known.log {
+            if known.fresh.contains(index) {
+                continue;
+            }
+            let row = index.to_be_bytes();
+            let durable = machine.disk.durable_row(LOG_TABLE.0, LOG_TABLE.1, &row);
+            let what = format!("entry {index}");
+            lives_begin_durable::check(machine.id, &what, found, durable.as_deref())?;
+        }
+        Ok(())
     }
 
     fn elected(
@@ -238,6 +268,10 @@ impl Watch {
         known.installs = installs;
         known.snapshot = status.snapshot;
         if installed {
+            // What it now has is the snapshot's, whatever its log still says below.
+            let applied = (status.snapshot + 1).min(self.ledger.count());
+            let known = self.known(machine.id);
+            known.next = known.next.max(applied);
             self.count("snapshot installed");
             let line = format!(
                 "node {} installed a snapshot at {}",

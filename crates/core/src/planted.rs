@@ -11,6 +11,8 @@ pub enum Bug {
     SkipVoteSync,
     /// Log entries are acknowledged before they are synced.
     AcknowledgeBeforeSync,
+    /// A node takes what it finds in its log at a start for durable.
+    TrustUnsynced,
     /// A restarted leader leads its term again, without an election.
     RestoreLeader,
     /// The first entry after an installed snapshot is applied twice.
@@ -49,10 +51,11 @@ pub enum Bug {
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::AcknowledgeBeforeCommit,
         Self::SkipVoteSync,
         Self::AcknowledgeBeforeSync,
+        Self::TrustUnsynced,
         Self::RestoreLeader,
         Self::ApplyTwiceAfterSnapshot,
         Self::IgnoreKeyRevision,

@@ -273,7 +273,8 @@ pub trait Receiver: Send {
 
 /// Where a node's databases are.
 pub trait Storage: Send + Sync + 'static {
-    /// Opens a database, made if it is not there. Recovers what a crash left.
+    /// Opens a database, made if it is not there. Recovers what a crash left. What an earlier life of the process wrote and
+    /// did not sync may be read, and is durable only after the next [`Store::sync`].
     ///
     /// # Errors
     /// [`StoreError::InUse`], [`StoreError::Corrupt`] if less is there than was durable, or as the disk has them.

@@ -12,6 +12,7 @@ use crate::slot::StoreSlot;
 use crate::status::{self, ReplicaStatus, Role};
 use crate::types::{Raft, Runtime};
 use bytes::Bytes;
+use conclave_core::planted::{Bug, is_planted};
 use conclave_core::{AuditSequence, Command, LogIndex, NodeId, Outcome, State};
 use conclave_env::Env;
 use conclave_proto::peer::v1::peer_service_server::PeerServiceServer;
@@ -80,6 +81,11 @@ impl Replica {
             node: config.node,
         };
         identity::check(log.with(identity::read)?, wanted, storage.location())?;
+        // A vote or an entry that an earlier life wrote and did not sync can be read, and a power failure still takes it:
+        // nobody may hear of it before it is durable.
+        if !is_planted(Bug::TrustUnsynced) {
+            log.sync().await?;
+        }
         let log_store = LogStore::load(Arc::clone(&log))?;
         let state = StoreSlot::open(storage, STATE, fault.clone())?;
         let machine = StateMachine::load(state)?;

@@ -4,6 +4,7 @@ pub mod commits_are_on_a_quorum;
 pub mod disks_are_alike;
 pub mod leader_ids_are_used_once;
 pub mod leaders_are_complete;
+pub mod lives_begin_durable;
 pub mod logs_match;
 pub mod node_ids_are_kept;
 pub mod secrets_stay_inside;

@@ -138,24 +138,15 @@ impl MemStorage {
         state.sync_delay = Some(delay);
     }
 
-    /// The process that had the databases open is gone, and the machine is not: nothing written is lost. Handles opened
-    /// before answer errors from now on.
+    /// The process that had the databases open is gone, and the machine is not: nothing written is lost, and nothing more
+    /// than before is durable. Handles opened before answer errors from now on.
     pub fn kill(&self) {
         let mut state = self.machine.state.lock();
         state.life += 1;
         state.cut = None;
         state.has_cut = false;
-        for (name, disk) in &mut state.disks {
-            let all = disk.unsynced();
-            self.end(name, disk, all, 0);
-        }
-    }
-
-    /// Ends a database's life.
-    fn end(&self, name: &'static str, disk: &mut Disk, kept: u64, torn: u64) {
-        disk.crash(kept);
-        if let Some(underside) = &self.machine.underside {
-            underside.crash(name, kept, torn);
+        for disk in state.disks.values_mut() {
+            disk.is_open = false;
         }
     }
 
@@ -176,7 +167,10 @@ impl MemStorage {
             let unsynced = disk.unsynced();
             let kept = drawn % (unsynced + 1);
             lost += unsynced - kept;
-            self.end(name, disk, kept, drawn / (unsynced + 1));
+            disk.crash(kept);
+            if let Some(underside) = &self.machine.underside {
+                underside.crash(name, kept, drawn / (unsynced + 1));
+            }
         }
         lost
     }

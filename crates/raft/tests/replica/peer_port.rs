@@ -2,10 +2,11 @@
 
 use crate::support::{CLUSTER, Cluster};
 use conclave_core::NodeId;
-use conclave_env::{Expect, Io, Network, Remote, RemoteIdentity};
+use conclave_env::{Batch, Database, Expect, Io, Network, Remote, RemoteIdentity, Storage as _};
 use conclave_proto::peer::v1::peer_service_client::PeerServiceClient;
 use conclave_proto::peer::v1::propose_reply::Result as Reply;
 use conclave_proto::peer::v1::{Frame, Kind, ProposeRequest, ReadIndexRequest, SnapshotChunk};
+use conclave_raft::inspect::META_TABLE;
 use conclave_raft::{RaftError, Replica};
 use futures::StreamExt;
 use hyper_util::rt::TokioIo;
@@ -226,6 +227,25 @@ async fn only_its_own_formatted_data_directory_is_a_nodes() {
     };
     assert!(matches!(error, RaftError::NotFormatted { .. }));
     assert!(error.to_string().contains("conclaved format"));
+}
+
+/// A process may end between a write and its sync: whoever starts it again reads what a power failure would take.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_start_finds_in_the_log_is_durable_before_anybody_hears_of_it() {
+    let cluster = Cluster::prepare(3).await;
+    let disk = &cluster.disks[&2];
+    let (database, meta) = META_TABLE;
+    let store = disk.open(Database {
+        name: database,
+        tables: &["entries", "meta"],
+    });
+    let mut batch = Batch::new();
+    batch.put("meta", *b"~", *b"not synced");
+    store.unwrap().write(batch).unwrap();
+    assert_eq!(disk.durable_row(database, meta, b"~"), None);
+    let replica = Replica::start(&cluster.env(2), cluster.config(2)).await;
+    assert!(disk.durable_row(database, meta, b"~").is_some());
+    drop(replica);
 }
 
 /// In the log such a command would stop every node of this version.
