@@ -1,5 +1,5 @@
 //! A node is unsealed by an attempt towards which it accepted, on the record, shares of as many different custodians as
-//! the threshold says, and which nobody had cancelled (P3, P4).
+//! the threshold says, which nobody had cancelled, and which had not unsealed it before (P3, P4).
 
 use super::Invariant;
 use crate::evidence::Evidence;
@@ -14,7 +14,8 @@ pub(super) const INVARIANT: Invariant = Invariant {
 #[derive(Default)]
 struct Attempt<'a> {
     owners: BTreeSet<&'a str>,
-    is_cancelled: bool,
+    /// By a cancellation, or by the unsealing that it was made for.
+    is_over: bool,
 }
 
 fn check(evidence: &Evidence) -> Vec<String> {
@@ -28,15 +29,20 @@ fn check(evidence: &Evidence) -> Vec<String> {
             "SubmitShare" => {
                 attempt.owners.extend(part(&record.detail, "share of "));
             }
-            "CancelUnseal" => attempt.is_cancelled = true,
-            "Unseal" if attempt.owners.len() < evidence.threshold || attempt.is_cancelled => {
+            "CancelUnseal" => attempt.is_over = true,
+            "Unseal" => {
+                let is_enough = attempt.owners.len() >= evidence.threshold;
+                let was_over = std::mem::replace(&mut attempt.is_over, true);
+                if is_enough && !was_over {
+                    continue;
+                }
                 broken.push(format!(
                     "record {}: node {} was unsealed by {:?}{}, and it takes {}",
                     record.sequence,
                     record.node_id,
                     attempt.owners,
-                    if attempt.is_cancelled {
-                        " in an attempt that was cancelled"
+                    if was_over {
+                        " in an attempt that was over"
                     } else {
                         ""
                     },
