@@ -7,6 +7,7 @@ mod disk;
 mod entropy;
 mod hsm;
 mod network;
+mod receiver;
 mod storage;
 mod store;
 

@@ -1,12 +1,12 @@
 //! One database on the disk of a simulated machine.
 
 use super::beneath::{Underside, all_rows, sync_now};
-use super::disk::{Disk, Image};
+use super::disk::Disk;
+use super::receiver::{MemReceiver, ReceiverBeneath};
 use super::storage::{Cut, Machine};
-use crate::checkpoint::{Progress, is_checkpoint_name, objection};
+use crate::checkpoint::{is_checkpoint_name, objection};
 use crate::store::{Batch, Checkpoint, Database, Done, Receiver, Row, Store, StoreError};
 use parking_lot::Mutex;
-use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -79,7 +79,7 @@ impl Handle {
         }
     }
 
-    fn disk<T>(
+    pub(super) fn disk<T>(
         &self,
         with: impl FnOnce(&mut Disk) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
@@ -106,7 +106,7 @@ impl Handle {
         }
     }
 
-    fn corrupt(&self, detail: String) -> StoreError {
+    pub(super) fn corrupt(&self, detail: String) -> StoreError {
         StoreError::Corrupt {
             path: path_of(self.database),
             detail,
@@ -116,7 +116,7 @@ impl Handle {
 
 /// Callers of `sync` that wait, and whether a task works for them.
 #[derive(Default)]
-struct Syncs {
+pub(super) struct Syncs {
     waiting: Vec<Done>,
     is_running: bool,
     /// The error that ended this handle's life as a writer.
@@ -162,7 +162,7 @@ impl MemStore {
     }
 }
 
-fn fail_if_broken(handle: &Handle, syncs: &Mutex<Syncs>) -> Result<(), StoreError> {
+pub(super) fn fail_if_broken(handle: &Handle, syncs: &Mutex<Syncs>) -> Result<(), StoreError> {
     let failing = handle.machine.state.lock().failing.clone();
     let mut syncs = syncs.lock();
     if syncs.failed.is_none() {
@@ -377,16 +377,8 @@ impl Store for MemStore {
                 syncs: Arc::clone(&self.syncs),
             }));
         }
-        let files = checkpoint
-            .files
-            .iter()
-            .map(|file| (file.name.clone(), (Progress::new(file.clone()), Vec::new())));
-        Ok(Box::new(MemReceiver {
-            files: files.collect(),
-            checkpoint,
-            handle: self.handle.clone(),
-            syncs: Arc::clone(&self.syncs),
-        }))
+        let (handle, syncs) = (self.handle.clone(), Arc::clone(&self.syncs));
+        Ok(Box::new(MemReceiver::new(checkpoint, handle, syncs)))
     }
 
     fn install(&self, name: &str) -> Result<(), StoreError> {
@@ -429,75 +421,5 @@ fn is_empty_range(from: Bound<&[u8]>, to: Bound<&[u8]>) -> bool {
             Bound::Included(from) | Bound::Excluded(from),
             Bound::Included(to) | Bound::Excluded(to),
         ) => from >= to,
-    }
-}
-
-/// A checkpoint that arrives.
-struct MemReceiver {
-    checkpoint: Checkpoint,
-    files: BTreeMap<String, (Progress, Vec<u8>)>,
-    handle: Handle,
-    syncs: Arc<Mutex<Syncs>>,
-}
-
-impl Receiver for MemReceiver {
-    fn write(&mut self, file: &str, offset: u64, data: &[u8]) -> Result<(), StoreError> {
-        fail_if_broken(&self.handle, &self.syncs)?;
-        let Some((progress, contents)) = self.files.get_mut(file) else {
-            return Err(self
-                .handle
-                .corrupt("a file that is not of this checkpoint".to_owned()));
-        };
-        progress
-            .take(offset, data)
-            .map_err(|detail| self.handle.corrupt(detail))?;
-        contents.extend_from_slice(data);
-        Ok(())
-    }
-
-    fn finish(self: Box<Self>) -> Result<(), StoreError> {
-        let Self {
-            checkpoint,
-            files,
-            handle,
-            syncs,
-        } = *self;
-        fail_if_broken(&handle, &syncs)?;
-        let mut contents = BTreeMap::new();
-        for (name, (progress, data)) in files {
-            progress.finish().map_err(|detail| handle.corrupt(detail))?;
-            contents.insert(name, data);
-        }
-        handle.disk(|disk| {
-            disk.images.insert(
-                checkpoint.name.clone(),
-                Image {
-                    checkpoint,
-                    contents,
-                },
-            );
-            Ok(())
-        })
-    }
-}
-
-/// A checkpoint that arrives on the real disk.
-struct ReceiverBeneath {
-    receiver: Box<dyn Receiver>,
-    handle: Handle,
-    syncs: Arc<Mutex<Syncs>>,
-}
-
-impl Receiver for ReceiverBeneath {
-    fn write(&mut self, file: &str, offset: u64, data: &[u8]) -> Result<(), StoreError> {
-        fail_if_broken(&self.handle, &self.syncs)?;
-        self.handle.disk(|_| Ok(()))?;
-        self.receiver.write(file, offset, data)
-    }
-
-    fn finish(self: Box<Self>) -> Result<(), StoreError> {
-        fail_if_broken(&self.handle, &self.syncs)?;
-        self.handle.disk(|_| Ok(()))?;
-        self.receiver.finish()
     }
 }
