@@ -1,6 +1,6 @@
 //! A cluster as its user sees it: one thing to call, whichever node answers.
 
-use crate::calls::Message;
+use crate::calls::{Message, Use};
 use crate::channel::Node;
 use crate::config::ClientConfig;
 use crate::error::{CallFailure, ClientError};
@@ -30,6 +30,8 @@ pub struct Client {
     entropy: Arc<dyn Entropy>,
     deadline: Duration,
     attempt: Duration,
+    connections: usize,
+    shares_stream: bool,
 }
 
 impl Client {
@@ -37,7 +39,7 @@ impl Client {
     ///
     /// # Errors
     /// [`ClientError::Endpoint`] if an endpoint is not `host:port`, [`ClientError::EndpointCount`]
-    /// if there is none or there are too many.
+    /// if there is none or there are too many, [`ClientError::ConnectionCount`] likewise.
     pub fn connect(config: ClientConfig) -> Result<Self, ClientError> {
         config.check()?;
         let ClientConfig {
@@ -46,8 +48,11 @@ impl Client {
             entropy,
             deadline,
             attempt,
+            connections,
+            shares_stream,
         } = config;
-        let open = |address: &String| Node::new(address, Arc::clone(&network)).map(Arc::new);
+        let open =
+            |address: &String| Node::new(address, Arc::clone(&network), connections).map(Arc::new);
         let nodes = endpoints.iter().map(open).collect::<Result<_, _>>()?;
         Ok(Self {
             pool: Arc::new(Pool::new(nodes)),
@@ -55,6 +60,8 @@ impl Client {
             entropy,
             deadline,
             attempt,
+            connections,
+            shares_stream,
         })
     }
 
@@ -72,9 +79,11 @@ impl Client {
     /// # Errors
     /// [`ClientError::Endpoint`] if that is not an address.
     pub fn node(&self, address: &str) -> Result<Self, ClientError> {
-        let node = match self.pool.find(address) {
-            Some(node) => node,
-            None => Arc::new(Node::new(address, Arc::clone(&self.network))?),
+        let node = if let Some(node) = self.pool.find(address) {
+            node
+        } else {
+            let network = Arc::clone(&self.network);
+            Arc::new(Node::new(address, network, self.connections)?)
         };
         Ok(Self {
             pool: Arc::new(Pool::new(vec![node])),
@@ -127,6 +136,26 @@ impl Client {
         answer
     }
 
+    /// Makes one use of a key, on a stream that it shares with others unless the client was told to make single calls; at
+    /// as many nodes as it takes, as [`Client::call`] does.
+    pub(crate) async fn use_key<U: Use>(&self, mut message: U) -> Result<U::Answer, ClientError> {
+        if !self.shares_stream {
+            return self.call(message, U::single).await;
+        }
+        message.identify(|| self.request_id().to_vec());
+        let ask = |node: &Node, attempt, time| {
+            let (session, asked) = (node.session(), message.clone().into_use());
+            async move {
+                let result = session.ask(asked, attempt, time).await?;
+                U::answer(result)
+                    .ok_or_else(|| Status::internal("the reply is to something that was not asked"))
+            }
+        };
+        let answer = self.try_nodes(ask).await;
+        message.wipe();
+        answer
+    }
+
     /// Tries until one attempt succeeds, one is refused for good, or time is up.
     pub(crate) async fn attempts<M, R, F>(
         &self,
@@ -136,6 +165,20 @@ impl Client {
     where
         F: Future<Output = Result<Response<R>, Status>>,
     {
+        self.try_nodes(|node, attempt, time| {
+            let answer = invoke(node.channel(), stamped(prepare(), attempt, time));
+            async { answer.await.map(Response::into_inner) }
+        })
+        .await
+    }
+
+    async fn try_nodes<R, F>(
+        &self,
+        ask: impl Fn(&Node, u32, Duration) -> F,
+    ) -> Result<R, ClientError>
+    where
+        F: Future<Output = Result<R, Status>>,
+    {
         let end = Instant::now() + self.deadline;
         let mut place = self.pool.current();
         let mut hopeless = 0;
@@ -143,10 +186,9 @@ impl Client {
         loop {
             let node = self.pool.node(place);
             let time = self.attempt_time(end);
-            let request = stamped(prepare(), attempt, time);
-            let answer = tokio::time::timeout(time, invoke(node.channel(), request)).await;
+            let answer = tokio::time::timeout(time, ask(node, attempt, time)).await;
             let status = match answer {
-                Ok(Ok(response)) => return Ok(response.into_inner()),
+                Ok(Ok(answer)) => return Ok(answer),
                 Ok(Err(status)) if !is_silence(&status) => status,
                 Ok(Err(_)) | Err(_) => silence(node.address(), time),
             };

@@ -1,9 +1,12 @@
 //! How a client finds its way through failing nodes.
 
-use crate::testing::{TestCluster, TestNode};
-use crate::{CallFailure, Client, ClientError, v1};
+use crate::limits::MESSAGE_BYTES_MAX;
+use crate::testing::{HELD_KEY, TestCluster, TestNode};
+use crate::{CallFailure, Client, ClientConfig, ClientError, v1};
+use futures::future::join_all;
 use std::collections::{HashMap, HashSet};
 use std::io;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
@@ -20,8 +23,15 @@ fn sealed() -> Status {
 }
 
 async fn encrypt(client: &Client) -> Result<v1::EncryptResponse, Box<CallFailure>> {
+    encrypt_under(client, "a/b").await
+}
+
+async fn encrypt_under(
+    client: &Client,
+    key: &str,
+) -> Result<v1::EncryptResponse, Box<CallFailure>> {
     let request = v1::EncryptRequest {
-        key: "a/b".into(),
+        key: key.into(),
         plaintext: b"x".to_vec(),
         ..v1::EncryptRequest::default()
     };
@@ -186,4 +196,119 @@ async fn comes_back_when_the_cluster_does() {
     encrypt(&cluster.client(LONG)).await.unwrap();
     assert_eq!(attempts(&first), ["0", "2", "4"]);
     assert_eq!(attempts(&second), ["1", "3"]);
+}
+
+fn sessions(node: &TestNode) -> usize {
+    node.sessions.load(Ordering::Relaxed)
+}
+
+#[tokio::test]
+async fn uses_share_a_stream_and_each_gets_its_own_answer() {
+    let mut cluster = TestCluster::default();
+    let node = cluster.serving([]);
+    let client = cluster.client(LONG);
+    let keys: Vec<_> = (0..100).map(|number| format!("a/{number}")).collect();
+    let answers = join_all(keys.iter().map(|key| encrypt_under(&client, key))).await;
+    for (key, answer) in keys.iter().zip(answers) {
+        assert_eq!(answer.unwrap().key, *key);
+    }
+    assert_eq!((sessions(&node), attempts(&node).len()), (1, 100));
+}
+
+#[tokio::test]
+async fn uses_take_the_connections_in_turn() {
+    let mut cluster = TestCluster::default();
+    let node = cluster.serving([]);
+    let client = cluster.client_as(LONG, |config| config.with_connections(3));
+    for _ in 0..9 {
+        encrypt(&client).await.unwrap();
+    }
+    assert_eq!(sessions(&node), 3);
+}
+
+#[tokio::test]
+async fn a_use_that_takes_long_holds_up_no_other() {
+    let mut cluster = TestCluster::default();
+    let node = cluster.serving([]);
+    let client = cluster.client_as(LONG, |config| ClientConfig {
+        attempt: LONG,
+        ..config
+    });
+    let held = encrypt_under(&client, HELD_KEY);
+    let others = async {
+        for _ in 0..10 {
+            encrypt(&client).await.unwrap();
+        }
+        node.release.notify_one();
+    };
+    let (held, ()) = tokio::join!(held, others);
+    assert_eq!(held.unwrap().key, HELD_KEY);
+    assert_eq!(sessions(&node), 1);
+}
+
+#[tokio::test]
+async fn a_use_that_fails_does_not_end_the_stream() {
+    let mut cluster = TestCluster::default();
+    let node = cluster.serving([status(Code::PermissionDenied, "PERMISSION_DENIED")]);
+    let client = cluster.client(LONG);
+    let failure = encrypt(&client).await.unwrap_err();
+    assert_eq!(failure.reason, "PERMISSION_DENIED");
+    encrypt(&client).await.unwrap();
+    assert_eq!(sessions(&node), 1);
+}
+
+#[tokio::test]
+async fn what_a_broken_stream_left_unanswered_is_repeated_under_the_same_id() {
+    let mut cluster = TestCluster::default();
+    let node = cluster.serving([]);
+    node.cuts.store(2, Ordering::Relaxed);
+    let client = cluster.client(LONG);
+    let answers = join_all((0..20).map(|_| encrypt(&client))).await;
+    assert!(answers.iter().all(Result::is_ok));
+    assert_eq!(sessions(&node), 3);
+    // Two were read by the node and not answered, so it saw them twice.
+    let seen = node.seen.lock();
+    let ids: HashSet<_> = seen.iter().map(|(id, _)| id).collect();
+    assert_eq!((ids.len(), seen.len()), (20, 22));
+}
+
+#[tokio::test]
+async fn a_request_that_is_too_long_is_refused_here_and_breaks_nothing() {
+    let mut cluster = TestCluster::default();
+    let node = cluster.serving([]);
+    let client = cluster.client(LONG);
+    let long = v1::EncryptRequest {
+        plaintext: vec![0; MESSAGE_BYTES_MAX],
+        ..v1::EncryptRequest::default()
+    };
+    let failure = client.encrypt(long).await.unwrap_err();
+    assert_eq!(failure.code(), Some(Code::OutOfRange), "{failure}");
+    encrypt(&client).await.unwrap();
+    assert_eq!((sessions(&node), attempts(&node).len()), (1, 1));
+}
+
+#[tokio::test]
+async fn single_calls_are_made_if_asked_for() {
+    let mut cluster = TestCluster::default();
+    let first = cluster.serving([status(Code::Unavailable, "NO_QUORUM")]);
+    let second = cluster.serving([]);
+    let client = cluster.client_as(LONG, ClientConfig::with_single_calls);
+    encrypt(&client).await.unwrap();
+    assert_eq!((sessions(&first), sessions(&second)), (0, 0));
+    assert_eq!(
+        (attempts(&first), attempts(&second)),
+        (vec!["0".into()], vec!["1".into()])
+    );
+    assert_eq!(first.seen.lock()[0].0, second.seen.lock()[0].0);
+}
+
+#[tokio::test]
+async fn connections_are_one_to_many() {
+    for count in [0, 65] {
+        let mut cluster = TestCluster::default();
+        cluster.serving([]);
+        let config = cluster.config().with_connections(count);
+        let error = Client::connect(config).err().unwrap();
+        assert!(matches!(error, ClientError::ConnectionCount { actual } if actual == count));
+    }
 }

@@ -1,7 +1,7 @@
 //! What a client is given.
 
 use crate::error::ClientError;
-use crate::limits::{ATTEMPT_MAX, DEADLINE_DEFAULT, ENDPOINTS_MAX};
+use crate::limits::{ATTEMPT_MAX, CONNECTIONS_MAX, DEADLINE_DEFAULT, ENDPOINTS_MAX};
 use conclave_env::{Entropy, Network};
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,10 +19,14 @@ pub struct ClientConfig {
     pub deadline: Duration,
     /// How long one attempt may take while there is another node to try.
     pub attempt: Duration,
+    /// HTTP/2 connections to each node that is spoken to; calls take them in turn.
+    pub connections: usize,
+    /// Whether uses of keys share one stream a connection, which is many times as fast as a call each.
+    pub shares_stream: bool,
 }
 
 impl ClientConfig {
-    /// With the default deadline.
+    /// With the default deadline, and one connection a node, whose stream all uses share.
     pub fn new(
         endpoints: Vec<String>,
         network: Arc<dyn Network>,
@@ -34,6 +38,8 @@ impl ClientConfig {
             entropy,
             deadline: DEADLINE_DEFAULT,
             attempt: ATTEMPT_MAX,
+            connections: 1,
+            shares_stream: true,
         }
     }
 
@@ -44,10 +50,29 @@ impl ClientConfig {
         self
     }
 
+    /// With several connections to each node that is spoken to: one carries a few hundred uses at a time.
+    #[must_use]
+    pub fn with_connections(mut self, connections: usize) -> Self {
+        self.connections = connections;
+        self
+    }
+
+    /// With a call for each use, as a client without this library makes it.
+    #[must_use]
+    pub fn with_single_calls(mut self) -> Self {
+        self.shares_stream = false;
+        self
+    }
+
     pub(crate) fn check(&self) -> Result<(), ClientError> {
         if self.endpoints.is_empty() || self.endpoints.len() > ENDPOINTS_MAX {
             return Err(ClientError::EndpointCount {
                 actual: self.endpoints.len(),
+            });
+        }
+        if !(1..=CONNECTIONS_MAX).contains(&self.connections) {
+            return Err(ClientError::ConnectionCount {
+                actual: self.connections,
             });
         }
         self.endpoints

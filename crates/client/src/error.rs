@@ -27,6 +27,12 @@ pub enum ClientError {
         /// How many were given.
         actual: usize,
     },
+    /// No connection, or too many.
+    #[error("a client has 1 to 64 connections to a node, not {actual}")]
+    ConnectionCount {
+        /// How many were asked for.
+        actual: usize,
+    },
     /// Input or output failed.
     #[error("{action}: {source}")]
     Io {
@@ -78,6 +84,7 @@ impl ClientError {
         match self {
             Self::Call(call) => &call.reason,
             Self::Endpoint { .. } | Self::EndpointCount { .. } => "BAD_ENDPOINT",
+            Self::ConnectionCount { .. } => "BAD_CONNECTION_COUNT",
             Self::Io { .. } => "IO_FAILED",
             Self::NotACiphertext { .. } => "NOT_A_CIPHERTEXT",
             Self::ChunkDamaged { .. } => "CIPHERTEXT_INVALID",
@@ -93,6 +100,7 @@ impl ClientError {
             Self::Call(call) => &call.remedy,
             Self::Endpoint { .. } => "write host:port, as in 127.0.0.1:7101 or [::1]:7101",
             Self::EndpointCount { .. } => "name at least one node",
+            Self::ConnectionCount { .. } => "one does for most programs, 8 for the busiest",
             Self::Io { .. } => "check the path, the permissions and the room on the disk",
             Self::NotACiphertext { .. } => {
                 "give the whole output of an encrypt; if it is base64 text, say so"
@@ -114,6 +122,7 @@ impl ClientError {
             Self::Call(call) => Some(call),
             Self::Endpoint { .. }
             | Self::EndpointCount { .. }
+            | Self::ConnectionCount { .. }
             | Self::Io { .. }
             | Self::NotACiphertext { .. }
             | Self::ChunkDamaged { .. }

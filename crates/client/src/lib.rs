@@ -19,6 +19,7 @@ pub mod limits;
 mod pool;
 mod remedy;
 mod retry;
+mod session;
 #[cfg(test)]
 mod testing;
 

@@ -19,7 +19,11 @@ pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 /// How long it may take to answer.
 pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Bytes of one message either way.
-pub const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
+pub const MESSAGE_BYTES_MAX: usize = 20 * 1024 * 1024;
+/// Connections to one node.
+pub const CONNECTIONS_MAX: usize = 64;
+/// Uses that wait to be written to one session; more wait before it.
+pub const SESSION_REQUESTS_WAITING_MAX: usize = 256;
 /// Characters of an error text that are kept.
 pub const ERROR_TEXT_CHARS_MAX: usize = 1_000;
 /// Endpoints of one client.

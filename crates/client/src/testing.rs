@@ -5,14 +5,23 @@ use async_trait::async_trait;
 use conclave_core::NodeId;
 use conclave_env::os::OsEntropy;
 use conclave_env::{Audience, Expect, Incoming, Io, Network, Remote, RemoteIdentity};
+use futures::{Stream, StreamExt as _};
 use parking_lot::Mutex;
 use std::collections::{HashMap, VecDeque};
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
-use tokio::sync::mpsc;
-use tonic::{Request, Response, Status};
+use tokio::sync::{Notify, mpsc};
+use tonic::{Request, Response, Status, Streaming};
+use tonic_types::StatusExt as _;
 use v1::crypto_service_server::{CryptoService, CryptoServiceServer};
+use v1::use_reply;
+use v1::use_request::Use;
+
+/// A use of this key is answered when the test says so.
+pub(crate) const HELD_KEY: &str = "held/back";
 
 /// What became of a connection to an address.
 enum Door {
@@ -70,6 +79,12 @@ pub(crate) struct TestNode {
     pub(crate) script: Mutex<VecDeque<Status>>,
     /// Request id and attempt of each call.
     pub(crate) seen: Mutex<Vec<(Vec<u8>, String)>>,
+    /// Sessions opened.
+    pub(crate) sessions: AtomicUsize,
+    /// Sessions that are to end with a request read and not answered.
+    pub(crate) cuts: AtomicUsize,
+    /// Lets go of what is held back.
+    pub(crate) release: Arc<Notify>,
     vault: Vault,
 }
 
@@ -99,7 +114,7 @@ impl TestCluster {
             ..TestNode::default()
         };
         let node = Arc::new(node);
-        let service = CryptoServiceServer::from_arc(Arc::clone(&node));
+        let service = CryptoServiceServer::new(Serving(Arc::clone(&node)));
         let accepted = futures::stream::unfold(connections, |mut connections| async move {
             connections
                 .recv()
@@ -123,25 +138,37 @@ impl TestCluster {
 
     /// A client of all nodes, in their order, that gives up a silent one soon.
     pub(crate) fn client(self, deadline: Duration) -> Client {
+        self.client_as(deadline, |config| config)
+    }
+
+    /// The same, with its configuration changed.
+    pub(crate) fn client_as(
+        self,
+        deadline: Duration,
+        change: impl FnOnce(ClientConfig) -> ClientConfig,
+    ) -> Client {
+        Client::connect(change(self.config().with_deadline(deadline))).unwrap()
+    }
+
+    /// What such a client is given.
+    pub(crate) fn config(self) -> ClientConfig {
         let (network, entropy) = (Arc::new(self.network), Arc::new(OsEntropy::new()));
-        let config = ClientConfig::new(self.addresses, network, entropy).with_deadline(deadline);
-        Client::connect(ClientConfig {
+        ClientConfig {
             attempt: Duration::from_millis(200),
-            ..config
-        })
-        .unwrap()
+            ..ClientConfig::new(self.addresses, network, entropy)
+        }
     }
 }
 
 impl TestNode {
     fn enter<T>(&self, request: &Request<T>, id: &[u8]) -> Result<(), Status> {
-        let attempt = request
-            .metadata()
-            .get("conclave-attempt")
-            .unwrap()
-            .to_str()
-            .unwrap();
-        assert!(request.metadata().contains_key("grpc-timeout"));
+        let metadata = request.metadata();
+        assert!(metadata.contains_key("grpc-timeout"));
+        let attempt = metadata.get("conclave-attempt").unwrap();
+        self.note(id, attempt.to_str().unwrap())
+    }
+
+    fn note(&self, id: &[u8], attempt: &str) -> Result<(), Status> {
         self.seen.lock().push((id.to_vec(), attempt.to_owned()));
         self.script.lock().pop_front().map_or(Ok(()), Err)
     }
@@ -151,31 +178,18 @@ impl TestNode {
         vault.push(request);
         vec![1, u8::try_from(vault.len() - 1).unwrap()]
     }
-}
 
-#[async_trait]
-impl CryptoService for TestNode {
-    async fn encrypt(
-        &self,
-        request: Request<v1::EncryptRequest>,
-    ) -> Result<Response<v1::EncryptResponse>, Status> {
-        self.enter(&request, &request.get_ref().request_id)?;
-        let request = request.into_inner();
+    fn seal(&self, request: v1::EncryptRequest) -> v1::EncryptResponse {
         let key = request.key.clone();
         let ciphertext = self.keep(request);
-        Ok(Response::new(v1::EncryptResponse {
+        v1::EncryptResponse {
             ciphertext,
             key,
             version: 1,
-        }))
+        }
     }
 
-    async fn decrypt(
-        &self,
-        request: Request<v1::DecryptRequest>,
-    ) -> Result<Response<v1::DecryptResponse>, Status> {
-        self.enter(&request, &request.get_ref().request_id)?;
-        let request = request.into_inner();
+    fn open(&self, request: &v1::DecryptRequest) -> Result<v1::DecryptResponse, Status> {
         let vault = self.vault.lock();
         let kept = match *request.ciphertext {
             [1, place] => vault.get(usize::from(place)),
@@ -186,24 +200,20 @@ impl CryptoService for TestNode {
         });
         let kept = matching.ok_or_else(|| Status::invalid_argument("does not open"))?;
         let (plaintext, key) = (kept.plaintext.clone(), kept.key.clone());
-        Ok(Response::new(v1::DecryptResponse {
+        Ok(v1::DecryptResponse {
             plaintext,
             key,
             version: 1,
-        }))
+        })
     }
 
-    async fn generate_data_key(
-        &self,
-        request: Request<v1::GenerateDataKeyRequest>,
-    ) -> Result<Response<v1::GenerateDataKeyResponse>, Status> {
-        self.enter(&request, &request.get_ref().request_id)?;
+    fn data_key(&self, request: v1::GenerateDataKeyRequest) -> v1::GenerateDataKeyResponse {
         let v1::GenerateDataKeyRequest {
             key,
             context,
             length,
             ..
-        } = request.into_inner();
+        } = request;
         let plaintext = vec![0x5a; usize::try_from(length).unwrap()];
         let kept = v1::EncryptRequest {
             key: key.clone(),
@@ -212,12 +222,114 @@ impl CryptoService for TestNode {
             ..v1::EncryptRequest::default()
         };
         let ciphertext = self.keep(kept);
-        Ok(Response::new(v1::GenerateDataKeyResponse {
+        v1::GenerateDataKeyResponse {
             plaintext,
             ciphertext,
             key,
             version: 1,
-        }))
+        }
+    }
+
+    async fn answer(&self, request: v1::UseRequest) -> Result<use_reply::Result, Status> {
+        assert!(request.timeout_ms > 0);
+        let attempt = request.attempt.to_string();
+        Ok(match request.r#use.unwrap() {
+            Use::Encrypt(it) => {
+                self.note(&it.request_id, &attempt)?;
+                if it.key == HELD_KEY {
+                    self.release.notified().await;
+                }
+                use_reply::Result::Encrypt(self.seal(it))
+            }
+            Use::Decrypt(it) => {
+                self.note(&it.request_id, &attempt)?;
+                use_reply::Result::Decrypt(self.open(&it)?)
+            }
+            Use::GenerateDataKey(it) => {
+                self.note(&it.request_id, &attempt)?;
+                use_reply::Result::GenerateDataKey(self.data_key(it))
+            }
+            Use::BatchEncrypt(_)
+            | Use::BatchDecrypt(_)
+            | Use::ReEncrypt(_)
+            | Use::GenerateRandom(_) => {
+                panic!("not in these tests")
+            }
+        })
+    }
+}
+
+fn use_error(status: &Status) -> use_reply::Result {
+    let info = status.get_details_error_info();
+    use_reply::Result::Error(v1::UseError {
+        code: status.code().into(),
+        reason: info.map(|info| info.reason).unwrap_or_default(),
+        message: status.message().to_owned(),
+    })
+}
+
+type Replies = Pin<Box<dyn Stream<Item = Result<v1::UseReply, Status>> + Send>>;
+
+/// A node as the server has it: its session outlives the call that opens it.
+pub(crate) struct Serving(pub(crate) Arc<TestNode>);
+
+#[async_trait]
+impl CryptoService for Serving {
+    type SessionStream = Replies;
+
+    async fn session(
+        &self,
+        request: Request<Streaming<v1::UseRequest>>,
+    ) -> Result<Response<Replies>, Status> {
+        let node = Arc::clone(&self.0);
+        node.sessions.fetch_add(1, Ordering::Relaxed);
+        let take = |left: usize| left.checked_sub(1);
+        let cut = node
+            .cuts
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take);
+        let mut requests = request.into_inner();
+        if cut.is_ok() {
+            let request = requests.message().await?.unwrap();
+            drop(node.answer(request).await);
+            return Ok(Response::new(Box::pin(futures::stream::empty())));
+        }
+        let answer = move |request: Result<v1::UseRequest, Status>| {
+            let node = Arc::clone(&node);
+            async move {
+                let request = request?;
+                let id = request.id;
+                let result = node.answer(request).await;
+                let result = Some(result.unwrap_or_else(|status| use_error(&status)));
+                Ok(v1::UseReply { id, result })
+            }
+        };
+        Ok(Response::new(Box::pin(
+            requests.map(answer).buffer_unordered(256),
+        )))
+    }
+
+    async fn encrypt(
+        &self,
+        request: Request<v1::EncryptRequest>,
+    ) -> Result<Response<v1::EncryptResponse>, Status> {
+        self.0.enter(&request, &request.get_ref().request_id)?;
+        Ok(Response::new(self.0.seal(request.into_inner())))
+    }
+
+    async fn decrypt(
+        &self,
+        request: Request<v1::DecryptRequest>,
+    ) -> Result<Response<v1::DecryptResponse>, Status> {
+        self.0.enter(&request, &request.get_ref().request_id)?;
+        self.0.open(request.get_ref()).map(Response::new)
+    }
+
+    async fn generate_data_key(
+        &self,
+        request: Request<v1::GenerateDataKeyRequest>,
+    ) -> Result<Response<v1::GenerateDataKeyResponse>, Status> {
+        self.0.enter(&request, &request.get_ref().request_id)?;
+        Ok(Response::new(self.0.data_key(request.into_inner())))
     }
 
     async fn batch_encrypt(

@@ -19,7 +19,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
-use testing::TestNode;
+use testing::{Serving, TestNode};
 use tokio::runtime::Runtime;
 use v1::crypto_service_server::CryptoServiceServer;
 
@@ -73,7 +73,7 @@ impl World {
         let incoming = runtime
             .block_on(network.listen(&endpoint, Audience::Clients))
             .unwrap();
-        let service = CryptoServiceServer::from_arc(Arc::new(TestNode::default()));
+        let service = CryptoServiceServer::new(Serving(Arc::new(TestNode::default())));
         let server = tonic::transport::Server::builder().add_service(service);
         runtime.spawn(server.serve_with_incoming(incoming));
         Self {

@@ -30,18 +30,19 @@ pub struct Caller {
     permit: Arc<OwnedSemaphorePermit>,
 }
 
-impl Caller {
-    /// Reads what a request says of its caller.
+/// Who is at the other end of a connection.
+#[derive(Clone, Debug)]
+pub(crate) struct Party {
+    principal: PrincipalName,
+    source: String,
+}
+
+impl Party {
+    /// Reads what the connection proved.
     ///
     /// # Errors
-    /// [`ServiceError::Invalid`] if the request id has another length than 0 or 16 bytes;
-    /// [`ServiceError::Forbidden`] if the connection is not a principal's.
-    pub fn of<T>(
-        request: &tonic::Request<T>,
-        request_id: &[u8],
-        entropy: &dyn Entropy,
-        permit: OwnedSemaphorePermit,
-    ) -> Result<Self, ServiceError> {
+    /// [`ServiceError::Forbidden`] if it is not a principal's.
+    pub(crate) fn of<T>(request: &tonic::Request<T>) -> Result<Self, ServiceError> {
         let stranger = || ServiceError::Forbidden {
             action: "call this service",
             takes: "a certificate of a principal",
@@ -53,9 +54,48 @@ impl Caller {
         Ok(Self {
             principal: principal.clone(),
             source: remote.address.clone(),
-            request: parse_request_id(request_id, entropy)?,
+        })
+    }
+}
+
+/// What a request says of itself.
+pub(crate) struct Terms<'a> {
+    /// Of 16 bytes, or empty.
+    pub(crate) request_id: &'a [u8],
+    /// From 0.
+    pub(crate) attempt: u32,
+    /// How long the client waits, if it says so.
+    pub(crate) timeout: Option<Duration>,
+}
+
+impl<'a> Terms<'a> {
+    /// Of a call of its own.
+    pub(crate) fn of<T>(request: &tonic::Request<T>, request_id: &'a [u8]) -> Self {
+        Self {
+            request_id,
             attempt: parse_attempt(request.metadata()),
-            deadline: Instant::now() + allowed_time(request.metadata()),
+            timeout: asked_time(request.metadata()),
+        }
+    }
+}
+
+impl Caller {
+    /// Somebody who asks for something.
+    ///
+    /// # Errors
+    /// [`ServiceError::Invalid`] if the request id has another length than 0 or 16 bytes.
+    pub(crate) fn new(
+        party: &Party,
+        terms: &Terms<'_>,
+        entropy: &dyn Entropy,
+        permit: OwnedSemaphorePermit,
+    ) -> Result<Self, ServiceError> {
+        Ok(Self {
+            principal: party.principal.clone(),
+            source: party.source.clone(),
+            request: parse_request_id(terms.request_id, entropy)?,
+            attempt: terms.attempt,
+            deadline: Instant::now() + allowed_time(terms.timeout),
             permit: Arc::new(permit),
         })
     }
@@ -101,15 +141,16 @@ fn parse_attempt(metadata: &MetadataMap) -> u32 {
     text.and_then(|text| text.parse().ok()).unwrap_or(0)
 }
 
-/// The time that the client allows, a little less so that the answer still reaches it.
-fn allowed_time(metadata: &MetadataMap) -> Duration {
+fn asked_time(metadata: &MetadataMap) -> Option<Duration> {
     let text = metadata
         .get("grpc-timeout")
         .and_then(|value| value.to_str().ok());
-    let asked = text
-        .and_then(parse_timeout)
-        .unwrap_or(DEADLINE_DEFAULT)
-        .min(DEADLINE_MAX);
+    text.and_then(parse_timeout)
+}
+
+/// The time that the client allows, a little less so that the answer still reaches it.
+fn allowed_time(asked: Option<Duration>) -> Duration {
+    let asked = asked.unwrap_or(DEADLINE_DEFAULT).min(DEADLINE_MAX);
     asked.saturating_sub((asked / 10).min(Duration::from_millis(200)))
 }
 
@@ -151,10 +192,12 @@ mod tests {
     #[test]
     fn time_is_bounded_and_leaves_room_for_the_answer() {
         let mut metadata = MetadataMap::new();
-        assert_eq!(allowed_time(&metadata), Duration::from_millis(9_800));
+        assert_eq!(asked_time(&metadata), None);
+        assert_eq!(allowed_time(None), Duration::from_millis(9_800));
         metadata.insert("grpc-timeout", "100m".parse().unwrap());
-        assert_eq!(allowed_time(&metadata), Duration::from_millis(90));
-        metadata.insert("grpc-timeout", "9H".parse().unwrap());
-        assert!(allowed_time(&metadata) < DEADLINE_MAX);
+        let asked = asked_time(&metadata);
+        assert_eq!(asked, Some(Duration::from_millis(100)));
+        assert_eq!(allowed_time(asked), Duration::from_millis(90));
+        assert!(allowed_time(Some(Duration::from_secs(9 * 3_600))) < DEADLINE_MAX);
     }
 }

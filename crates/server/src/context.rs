@@ -1,6 +1,6 @@
 //! What all services of a node share.
 
-use crate::caller::Caller;
+use crate::caller::{Caller, Party, Terms};
 use crate::config::Config;
 use crate::error::ServiceError;
 use crate::limits::CALLS_IN_FLIGHT_MAX;
@@ -18,7 +18,7 @@ use conclave_proto::v1::ReadConsistency;
 use conclave_raft::{ProposeError, Replica};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, sleep};
 
 /// What all services of a node share.
@@ -37,6 +37,8 @@ pub struct NodeContext {
     pub seal: Seal,
     /// When the node started.
     pub started: Instant,
+    /// Whether the node stops.
+    pub(crate) stopping: watch::Receiver<bool>,
     pub(crate) calls: Arc<Semaphore>,
 }
 
@@ -48,17 +50,30 @@ impl NodeContext {
     /// Lets a call in and reads who calls.
     ///
     /// # Errors
-    /// [`ServiceError::Overloaded`], or as [`Caller::of`] has them.
+    /// [`ServiceError::Overloaded`]; [`ServiceError::Forbidden`] if the connection is not a principal's;
+    /// [`ServiceError::Invalid`] if the request id is none.
     pub fn admit<T>(
         &self,
         request: &tonic::Request<T>,
         request_id: &[u8],
     ) -> Result<Caller, ServiceError> {
+        self.admit_one(&Party::of(request)?, &Terms::of(request, request_id))
+    }
+
+    /// Lets one of a party's requests in.
+    ///
+    /// # Errors
+    /// [`ServiceError::Overloaded`], or as [`Caller::new`] has them.
+    pub(crate) fn admit_one(
+        &self,
+        party: &Party,
+        terms: &Terms<'_>,
+    ) -> Result<Caller, ServiceError> {
         let permit = self.calls.clone().try_acquire_owned();
         let permit = permit.map_err(|_| ServiceError::Overloaded {
             what: "calls under way",
         })?;
-        Caller::of(request, request_id, &*self.env.entropy, permit)
+        Caller::new(party, terms, &*self.env.entropy, permit)
     }
 
     /// The replica, and with it the certainty that it has applied whatever was acknowledged before, if asked for.

@@ -28,6 +28,8 @@ pub const TAIL_POLL: Duration = Duration::from_millis(500);
 
 /// Calls under way on one connection.
 pub const CALLS_PER_CONNECTION_MAX: u32 = 256;
+/// Uses under way on one session.
+pub const SESSION_USES_MAX: usize = 256;
 /// Bytes of all headers of one call.
 pub const HEADER_BYTES_MAX: u32 = 16 * 1024;
 /// Streams that a client may have reset while they wait.

@@ -100,17 +100,18 @@ impl Node {
         let slot = ReplicaSlot::new(replica);
         let (pipeline, committer) =
             UsePipeline::start(slot.clone(), env.clock.clone(), config.node, draw(&env));
+        let (stop, stopping) = watch::channel(false);
         let context = Arc::new(NodeContext {
             seal: Seal::new(config.node),
             refusals: Refusals::new(pipeline.clone()),
             pipeline,
             replica: slot,
             started: Instant::now(),
+            stopping: stopping.clone(),
             calls: NodeContext::call_bound(),
             config,
             env,
         });
-        let (stop, stopping) = watch::channel(false);
         let mut tasks = JoinSet::new();
         tasks.spawn(async move {
             // It ends when the last handle to the pipeline is gone, which is after this node.

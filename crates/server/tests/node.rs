@@ -137,6 +137,118 @@ async fn swapped_material_is_tampering_and_never_a_wrong_plaintext() {
     }
 }
 
+type Replies = std::collections::BTreeMap<u64, wire::use_reply::Result>;
+
+/// Holds a session until the client has no more to say, and gathers the replies.
+async fn converse(world: &World, principal: &str, requests: Vec<wire::UseRequest>) -> Replies {
+    let mut stub = world.crypto(principal);
+    let session = stub.session(futures::stream::iter(requests)).await;
+    let mut replies = session.unwrap().into_inner();
+    let mut by_id = Replies::new();
+    while let Some(reply) = replies.message().await.unwrap() {
+        assert!(by_id.insert(reply.id, reply.result.unwrap()).is_none());
+    }
+    by_id
+}
+
+fn encryption(id: u64, key: &str) -> wire::UseRequest {
+    let request_id = vec![u8::try_from(id).unwrap(); 16];
+    let asked = wire::EncryptRequest {
+        request_id,
+        key: key.to_owned(),
+        plaintext: id.to_be_bytes().to_vec(),
+        ..wire::EncryptRequest::default()
+    };
+    wire::UseRequest {
+        id,
+        attempt: 3,
+        timeout_ms: 5_000,
+        r#use: Some(wire::use_request::Use::Encrypt(asked)),
+    }
+}
+
+#[tokio::test]
+async fn a_session_answers_every_use_and_each_is_recorded_as_if_alone() {
+    let world = World::unsealed().await;
+    let before = world.log().await.len();
+    let requests = (1..=50).map(|id| encryption(id, "demo/first")).collect();
+    let replies = converse(&world, "app", requests).await;
+    assert_eq!(replies.len(), 50);
+    for (id, reply) in replies {
+        let wire::use_reply::Result::Encrypt(sealed) = reply else {
+            panic!("{id}: {reply:?}")
+        };
+        let opened = world.decrypt("app", &sealed.ciphertext).await.unwrap();
+        assert_eq!(opened, id.to_be_bytes());
+    }
+    let log = world.log().await;
+    let uses = log[before..].iter().filter(|it| it.operation == "Encrypt");
+    let mut ids: Vec<_> = uses
+        .inspect(|it| assert_eq!((it.count, it.outcome, it.attempt), (1, 1, 3)))
+        .map(|it| it.request_id.clone())
+        .collect();
+    ids.sort();
+    let expected: Vec<_> = (1..=50_u8).map(|id| vec![id; 16]).collect();
+    assert_eq!(ids, expected);
+}
+
+#[tokio::test]
+async fn a_use_of_a_session_fails_as_a_call_does_and_leaves_the_others_alone() {
+    let world = World::unsealed().await;
+    let mut bad_id = encryption(3, "demo/first");
+    let Some(wire::use_request::Use::Encrypt(asked)) = &mut bad_id.r#use else {
+        unreachable!("as it was made")
+    };
+    asked.request_id.truncate(7);
+    let nothing = wire::UseRequest {
+        id: 4,
+        ..wire::UseRequest::default()
+    };
+    let requests = vec![
+        encryption(1, "demo/none"),
+        encryption(2, "not a name"),
+        bad_id,
+        nothing,
+        encryption(5, "demo/first"),
+    ];
+    let replies = converse(&world, "app", requests).await;
+    let reason_of = |id: u64| {
+        let wire::use_reply::Result::Error(error) = &replies[&id] else {
+            panic!("{id}: {:?}", replies[&id])
+        };
+        (Code::from_i32(error.code), &*error.reason)
+    };
+    assert_eq!(reason_of(1), (Code::NotFound, "KEY_NOT_FOUND"));
+    for id in [2, 3, 4] {
+        assert_eq!(reason_of(id), (Code::InvalidArgument, "INVALID_REQUEST"));
+    }
+    let good = &replies[&5];
+    assert!(
+        matches!(good, wire::use_reply::Result::Encrypt(_)),
+        "{good:?}"
+    );
+
+    let refused = converse(&world, "stranger", vec![encryption(1, "demo/first")]).await;
+    let wire::use_reply::Result::Error(error) = &refused[&1] else {
+        panic!("{refused:?}")
+    };
+    assert_eq!(error.reason, "PERMISSION_DENIED");
+}
+
+#[tokio::test]
+async fn a_session_ends_when_the_node_stops() {
+    let mut world = World::unsealed().await;
+    let mut stub = world.crypto("app");
+    let (requests, outgoing) = tokio::sync::mpsc::channel(1);
+    let outgoing = tokio_stream::wrappers::ReceiverStream::new(outgoing);
+    let mut replies = stub.session(outgoing).await.unwrap().into_inner();
+    requests.send(encryption(1, "demo/first")).await.unwrap();
+    let reply = replies.message().await.unwrap().unwrap();
+    assert_eq!(reply.id, 1);
+    world.stop().await;
+    assert_eq!(replies.message().await.unwrap(), None);
+}
+
 /// Exchanges the wrapped material of two keys' first versions in the node's storage.
 fn swap_versions(world: &World, one: &str, other: &str) {
     const TABLES: [&str; 8] = [

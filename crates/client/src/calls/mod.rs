@@ -10,6 +10,7 @@ mod uses;
 
 pub use audit::AuditTail;
 pub(crate) use message::Message;
+pub(crate) use uses::Use;
 pub use uses::{DataKey, Decrypted};
 
 /// Writes a method for each unary call of one service.

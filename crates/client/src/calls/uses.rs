@@ -1,12 +1,71 @@
 //! `CryptoService`. What comes back in clear is held in memory that is wiped.
 
-use super::{limited, unary};
+use super::{Message, limited};
 use crate::client::Client;
 use crate::error::ClientError;
-use crate::v1;
 use crate::v1::crypto_service_client::CryptoServiceClient;
+use crate::v1::{self, use_reply, use_request};
 use conclave_crypto::SecretBytes;
+use std::future::Future;
 use std::mem;
+use tonic::transport::Channel;
+use tonic::{Request, Response, Status};
+
+/// A use of keys: what a session carries, and a call of its own can do as well.
+pub(crate) trait Use: Message {
+    /// The answer.
+    type Answer;
+
+    /// As a session carries it.
+    fn into_use(self) -> use_request::Use;
+
+    /// The answer to it, if `result` is one.
+    fn answer(result: use_reply::Result) -> Option<Self::Answer>;
+
+    /// As a call of its own.
+    fn single(
+        channel: Channel,
+        request: Request<Self>,
+    ) -> impl Future<Output = Result<Response<Self::Answer>, Status>>;
+}
+
+macro_rules! uses {
+    ($($rpc:ident: $variant:ident($request:ident) -> $answer:ident;)+) => {
+        $(
+            impl Use for v1::$request {
+                type Answer = v1::$answer;
+
+                fn into_use(self) -> use_request::Use {
+                    use_request::Use::$variant(self)
+                }
+
+                fn answer(result: use_reply::Result) -> Option<v1::$answer> {
+                    match result {
+                        use_reply::Result::$variant(answer) => Some(answer),
+                        _ => None,
+                    }
+                }
+
+                async fn single(
+                    channel: Channel,
+                    request: Request<Self>,
+                ) -> Result<Response<v1::$answer>, Status> {
+                    limited!(CryptoServiceClient<_>, channel).$rpc(request).await
+                }
+            }
+        )+
+    };
+}
+
+uses! {
+    encrypt: Encrypt(EncryptRequest) -> EncryptResponse;
+    decrypt: Decrypt(DecryptRequest) -> DecryptResponse;
+    batch_encrypt: BatchEncrypt(BatchEncryptRequest) -> BatchEncryptResponse;
+    batch_decrypt: BatchDecrypt(BatchDecryptRequest) -> BatchDecryptResponse;
+    generate_data_key: GenerateDataKey(GenerateDataKeyRequest) -> GenerateDataKeyResponse;
+    re_encrypt: ReEncrypt(ReEncryptRequest) -> ReEncryptResponse;
+    generate_random: GenerateRandom(GenerateRandomRequest) -> GenerateRandomResponse;
+}
 
 /// What a ciphertext held.
 pub struct Decrypted {
@@ -30,17 +89,37 @@ pub struct DataKey {
     pub version: u32,
 }
 
-unary! { CryptoServiceClient<_>:
+/// Writes a method for each use whose answer is handed on as it is.
+macro_rules! plain {
+    ($($(#[$doc:meta])* $method:ident($request:ident) -> $answer:ident;)+) => {
+        impl Client {
+            $(
+                $(#[$doc])*
+                ///
+                /// # Errors
+                /// [`ClientError::Call`] if the cluster refuses, or no node answers in time.
+                pub async fn $method(
+                    &self,
+                    request: v1::$request,
+                ) -> Result<v1::$answer, ClientError> {
+                    self.use_key(request).await
+                }
+            )+
+        }
+    };
+}
+
+plain! {
     /// Encrypts up to 64 KiB. For more see [`Client::encrypt_stream`].
-    encrypt = encrypt(EncryptRequest) -> EncryptResponse;
+    encrypt(EncryptRequest) -> EncryptResponse;
     /// Encrypts up to 256 items; each has its own result.
-    batch_encrypt = batch_encrypt(BatchEncryptRequest) -> BatchEncryptResponse;
+    batch_encrypt(BatchEncryptRequest) -> BatchEncryptResponse;
     /// Decrypts up to 256 items; each has its own result. Wipe the plaintexts after use.
-    batch_decrypt = batch_decrypt(BatchDecryptRequest) -> BatchDecryptResponse;
+    batch_decrypt(BatchDecryptRequest) -> BatchDecryptResponse;
     /// Decrypts and encrypts inside the node.
-    re_encrypt = re_encrypt(ReEncryptRequest) -> ReEncryptResponse;
+    re_encrypt(ReEncryptRequest) -> ReEncryptResponse;
     /// Random bytes of a node's HSM. Wipe them after use.
-    generate_random = generate_random(GenerateRandomRequest) -> GenerateRandomResponse;
+    generate_random(GenerateRandomRequest) -> GenerateRandomResponse;
 }
 
 impl Client {
@@ -49,12 +128,7 @@ impl Client {
     /// # Errors
     /// [`ClientError::Call`] if the cluster refuses, or no node answers in time.
     pub async fn decrypt(&self, request: v1::DecryptRequest) -> Result<Decrypted, ClientError> {
-        let invoke = |channel, request| async move {
-            limited!(CryptoServiceClient<_>, channel)
-                .decrypt(request)
-                .await
-        };
-        let mut answer: v1::DecryptResponse = self.call(request, invoke).await?;
+        let mut answer = self.use_key(request).await?;
         Ok(Decrypted {
             plaintext: SecretBytes::from_vec(mem::take(&mut answer.plaintext)),
             key: answer.key,
@@ -70,12 +144,7 @@ impl Client {
         &self,
         request: v1::GenerateDataKeyRequest,
     ) -> Result<DataKey, ClientError> {
-        let invoke = |channel, request| async move {
-            limited!(CryptoServiceClient<_>, channel)
-                .generate_data_key(request)
-                .await
-        };
-        let mut answer: v1::GenerateDataKeyResponse = self.call(request, invoke).await?;
+        let mut answer = self.use_key(request).await?;
         Ok(DataKey {
             plaintext: SecretBytes::from_vec(mem::take(&mut answer.plaintext)),
             ciphertext: answer.ciphertext,

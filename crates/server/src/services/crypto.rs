@@ -4,9 +4,10 @@ mod decrypt;
 mod encrypt;
 mod random;
 mod reencrypt;
+mod session;
 
 use super::convert;
-use crate::caller::Caller;
+use crate::caller::{Caller, Party};
 use crate::context::NodeContext;
 use crate::error::ServiceError;
 use crate::limits::{BATCH_ITEMS_MAX, DATA_KEY_BYTES, PLAINTEXT_BYTES_MAX, RANDOM_BYTES_MAX};
@@ -15,7 +16,7 @@ use conclave_core::Operation;
 use conclave_crypto::Secret;
 use conclave_proto::v1::{self as wire, crypto_service_server::CryptoService};
 use std::sync::Arc;
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 use zeroize::Zeroizing;
 
 /// The service.
@@ -51,11 +52,106 @@ fn item_error(error: &ServiceError) -> wire::ItemError {
 }
 
 impl CryptoApi {
+    async fn encrypt_one(
+        &self,
+        caller: &Caller,
+        asked: wire::EncryptRequest,
+    ) -> Result<wire::EncryptResponse, ServiceError> {
+        let plaintext = Zeroizing::new(asked.plaintext);
+        check_size("plaintext", &plaintext, PLAINTEXT_BYTES_MAX)?;
+        check_size("aad", &asked.aad, PLAINTEXT_BYTES_MAX)?;
+        let context = convert::context(asked.context)?;
+        let under = encrypt::Under {
+            name: convert::key_name(&asked.key)?,
+            version: convert::version(asked.version),
+            context: &context,
+            operation: Operation::Encrypt,
+        };
+        let item = encrypt::Item {
+            plaintext: &plaintext,
+            aad: &asked.aad,
+        };
+        let sealed = self.encrypt_items(caller, &under, &[item]).await?;
+        let (key, version) = (sealed.key, sealed.version);
+        let ciphertext = sealed.blobs.into_iter().next().unwrap_or_default();
+        Ok(wire::EncryptResponse {
+            ciphertext,
+            key,
+            version,
+        })
+    }
+
+    async fn decrypt_one(
+        &self,
+        caller: &Caller,
+        asked: wire::DecryptRequest,
+    ) -> Result<wire::DecryptResponse, ServiceError> {
+        check_size("aad", &asked.aad, PLAINTEXT_BYTES_MAX)?;
+        let context = convert::context(asked.context)?;
+        let named = convert::optional_key_name(&asked.key)?;
+        let item = decrypt::Item {
+            blob: &asked.ciphertext,
+            aad: &asked.aad,
+        };
+        let mut results = self
+            .decrypt_items(caller, named.as_ref(), &context, &[item])
+            .await;
+        results.pop().unwrap_or(Err(ServiceError::Contended))
+    }
+
+    async fn encrypt_many(
+        &self,
+        caller: &Caller,
+        asked: wire::BatchEncryptRequest,
+    ) -> Result<wire::BatchEncryptResponse, ServiceError> {
+        check_items(asked.items.len())?;
+        let context = convert::context(asked.context)?;
+        let under = encrypt::Under {
+            name: convert::key_name(&asked.key)?,
+            version: convert::version(asked.version),
+            context: &context,
+            operation: Operation::Encrypt,
+        };
+        let results = self.encrypt_batch(caller, &under, asked.items).await;
+        Ok(wire::BatchEncryptResponse { results })
+    }
+
+    async fn decrypt_many(
+        &self,
+        caller: &Caller,
+        asked: wire::BatchDecryptRequest,
+    ) -> Result<wire::BatchDecryptResponse, ServiceError> {
+        use wire::batch_decrypt_response::{Result as Item, result};
+        check_items(asked.items.len())?;
+        let context = convert::context(asked.context)?;
+        let named = convert::optional_key_name(&asked.key)?;
+        let items: Vec<_> = asked
+            .items
+            .iter()
+            .map(|item| decrypt::Item {
+                blob: &item.ciphertext,
+                aad: &item.aad,
+            })
+            .collect();
+        let results = self
+            .decrypt_items(caller, named.as_ref(), &context, &items)
+            .await;
+        let wire_item = |opened: Result<wire::DecryptResponse, ServiceError>| Item {
+            result: Some(match opened {
+                Ok(opened) => result::Result::Ok(opened),
+                Err(error) => result::Result::Error(item_error(&error)),
+            }),
+        };
+        let results = results.into_iter().map(wire_item).collect();
+        Ok(wire::BatchDecryptResponse { results })
+    }
+
     async fn data_key(
         &self,
         caller: &Caller,
         asked: wire::GenerateDataKeyRequest,
     ) -> Result<wire::GenerateDataKeyResponse, ServiceError> {
+        check_size("aad", &asked.aad, PLAINTEXT_BYTES_MAX)?;
         let length = if asked.length == 0 { 32 } else { asked.length };
         if !DATA_KEY_BYTES.contains(&length) {
             return Err(ServiceError::invalid(
@@ -96,7 +192,7 @@ impl CryptoApi {
     async fn random(
         &self,
         caller: &Caller,
-        asked: &wire::GenerateRandomRequest,
+        asked: wire::GenerateRandomRequest,
     ) -> Result<wire::GenerateRandomResponse, ServiceError> {
         if !(1..=RANDOM_BYTES_MAX).contains(&asked.length) {
             return Err(ServiceError::invalid(
@@ -113,134 +209,74 @@ impl CryptoApi {
     }
 }
 
+/// A call of its own: let in, done, answered.
+macro_rules! single {
+    ($self:ident, $request:ident, $work:ident) => {{
+        let caller = $self.0.admit(&$request, &$request.get_ref().request_id)?;
+        let answer = $self.$work(&caller, $request.into_inner()).await?;
+        Ok(Response::new(answer))
+    }};
+}
+
 #[tonic::async_trait]
 impl CryptoService for CryptoApi {
     async fn encrypt(
         &self,
         request: Request<wire::EncryptRequest>,
     ) -> Result<Response<wire::EncryptResponse>, Status> {
-        let caller = self.0.admit(&request, &request.get_ref().request_id)?;
-        let asked = request.into_inner();
-        let plaintext = Zeroizing::new(asked.plaintext);
-        check_size("plaintext", &plaintext, PLAINTEXT_BYTES_MAX)?;
-        check_size("aad", &asked.aad, PLAINTEXT_BYTES_MAX)?;
-        let context = convert::context(asked.context)?;
-        let under = encrypt::Under {
-            name: convert::key_name(&asked.key)?,
-            version: convert::version(asked.version),
-            context: &context,
-            operation: Operation::Encrypt,
-        };
-        let item = encrypt::Item {
-            plaintext: &plaintext,
-            aad: &asked.aad,
-        };
-        let sealed = self.encrypt_items(&caller, &under, &[item]).await?;
-        let (key, version) = (sealed.key, sealed.version);
-        let ciphertext = sealed.blobs.into_iter().next().unwrap_or_default();
-        Ok(Response::new(wire::EncryptResponse {
-            ciphertext,
-            key,
-            version,
-        }))
+        single!(self, request, encrypt_one)
     }
 
     async fn decrypt(
         &self,
         request: Request<wire::DecryptRequest>,
     ) -> Result<Response<wire::DecryptResponse>, Status> {
-        let caller = self.0.admit(&request, &request.get_ref().request_id)?;
-        let asked = request.into_inner();
-        check_size("aad", &asked.aad, PLAINTEXT_BYTES_MAX)?;
-        let context = convert::context(asked.context)?;
-        let named = convert::optional_key_name(&asked.key)?;
-        let item = decrypt::Item {
-            blob: &asked.ciphertext,
-            aad: &asked.aad,
-        };
-        let mut results = self
-            .decrypt_items(&caller, named.as_ref(), &context, &[item])
-            .await;
-        let opened = results.pop().unwrap_or(Err(ServiceError::Contended))?;
-        Ok(Response::new(opened))
+        single!(self, request, decrypt_one)
     }
 
     async fn batch_encrypt(
         &self,
         request: Request<wire::BatchEncryptRequest>,
     ) -> Result<Response<wire::BatchEncryptResponse>, Status> {
-        let caller = self.0.admit(&request, &request.get_ref().request_id)?;
-        let asked = request.into_inner();
-        check_items(asked.items.len())?;
-        let context = convert::context(asked.context)?;
-        let under = encrypt::Under {
-            name: convert::key_name(&asked.key)?,
-            version: convert::version(asked.version),
-            context: &context,
-            operation: Operation::Encrypt,
-        };
-        let results = self.encrypt_batch(&caller, &under, asked.items).await;
-        Ok(Response::new(wire::BatchEncryptResponse { results }))
+        single!(self, request, encrypt_many)
     }
 
     async fn batch_decrypt(
         &self,
         request: Request<wire::BatchDecryptRequest>,
     ) -> Result<Response<wire::BatchDecryptResponse>, Status> {
-        use wire::batch_decrypt_response::{Result as Item, result};
-        let caller = self.0.admit(&request, &request.get_ref().request_id)?;
-        let asked = request.into_inner();
-        check_items(asked.items.len())?;
-        let context = convert::context(asked.context)?;
-        let named = convert::optional_key_name(&asked.key)?;
-        let items: Vec<_> = asked
-            .items
-            .iter()
-            .map(|item| decrypt::Item {
-                blob: &item.ciphertext,
-                aad: &item.aad,
-            })
-            .collect();
-        let results = self
-            .decrypt_items(&caller, named.as_ref(), &context, &items)
-            .await;
-        let wire_item = |opened: Result<wire::DecryptResponse, ServiceError>| Item {
-            result: Some(match opened {
-                Ok(opened) => result::Result::Ok(opened),
-                Err(error) => result::Result::Error(item_error(&error)),
-            }),
-        };
-        let results = results.into_iter().map(wire_item).collect();
-        Ok(Response::new(wire::BatchDecryptResponse { results }))
+        single!(self, request, decrypt_many)
     }
 
     async fn generate_data_key(
         &self,
         request: Request<wire::GenerateDataKeyRequest>,
     ) -> Result<Response<wire::GenerateDataKeyResponse>, Status> {
-        let caller = self.0.admit(&request, &request.get_ref().request_id)?;
-        let asked = request.into_inner();
-        check_size("aad", &asked.aad, PLAINTEXT_BYTES_MAX)?;
-        Ok(Response::new(self.data_key(&caller, asked).await?))
+        single!(self, request, data_key)
     }
 
     async fn re_encrypt(
         &self,
         request: Request<wire::ReEncryptRequest>,
     ) -> Result<Response<wire::ReEncryptResponse>, Status> {
-        let caller = self.0.admit(&request, &request.get_ref().request_id)?;
-        Ok(Response::new(
-            self.re_encrypt_one(&caller, request.into_inner()).await?,
-        ))
+        single!(self, request, re_encrypt_one)
     }
 
     async fn generate_random(
         &self,
         request: Request<wire::GenerateRandomRequest>,
     ) -> Result<Response<wire::GenerateRandomResponse>, Status> {
-        let caller = self.0.admit(&request, &request.get_ref().request_id)?;
-        Ok(Response::new(
-            self.random(&caller, request.get_ref()).await?,
-        ))
+        single!(self, request, random)
+    }
+
+    type SessionStream = session::Replies;
+
+    async fn session(
+        &self,
+        request: Request<Streaming<wire::UseRequest>>,
+    ) -> Result<Response<session::Replies>, Status> {
+        let party = Party::of(&request)?;
+        let replies = session::converse(self.0.clone(), party, request.into_inner());
+        Ok(Response::new(replies))
     }
 }

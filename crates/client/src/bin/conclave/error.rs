@@ -125,7 +125,11 @@ impl CliError {
     /// 1 refused or failed, 2 wrong usage.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
-            Self::Client(ClientError::Endpoint { .. } | ClientError::EndpointCount { .. })
+            Self::Client(
+                ClientError::Endpoint { .. }
+                | ClientError::EndpointCount { .. }
+                | ClientError::ConnectionCount { .. },
+            )
             | Self::Settings { .. }
             | Self::Tls { .. }
             | Self::Terminal

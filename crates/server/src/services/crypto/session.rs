@@ -1,0 +1,104 @@
+//! Many uses on one stream, each authorised, recorded and answered as if it had come alone.
+
+use super::CryptoApi;
+use crate::caller::{Party, Terms};
+use crate::context::NodeContext;
+use crate::error::ServiceError;
+use crate::limits::SESSION_USES_MAX;
+use crate::stopping::stopped;
+use conclave_proto::v1::{self as wire, use_reply, use_request};
+use futures::{Stream, StreamExt as _};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+use tonic::{Status, Streaming};
+
+/// The replies of a session, in the order in which they are ready.
+pub(crate) type Replies = Pin<Box<dyn Stream<Item = Result<wire::UseReply, Status>> + Send>>;
+
+/// Answers until the client has no more requests or the node stops. What was read is answered in either case.
+pub(super) fn converse(
+    context: Arc<NodeContext>,
+    party: Party,
+    requests: Streaming<wire::UseRequest>,
+) -> Replies {
+    let stopping = Box::pin(stopped(context.stopping.clone()));
+    let api = Arc::new(CryptoApi(context));
+    let party = Arc::new(party);
+    let replies = requests
+        .take_until(stopping)
+        .map(move |request| {
+            let (api, party) = (api.clone(), party.clone());
+            async move { Ok(api.reply(&party, request?).await) }
+        })
+        .buffer_unordered(SESSION_USES_MAX);
+    Box::pin(replies)
+}
+
+impl CryptoApi {
+    async fn reply(&self, party: &Party, request: wire::UseRequest) -> wire::UseReply {
+        let id = request.id;
+        let result = self.answer(party, request).await;
+        let result = result.unwrap_or_else(|error| {
+            use_reply::Result::Error(wire::UseError {
+                code: error.code().into(),
+                reason: error.reason().to_owned(),
+                message: error.to_string(),
+            })
+        });
+        wire::UseReply {
+            id,
+            result: Some(result),
+        }
+    }
+
+    async fn answer(
+        &self,
+        party: &Party,
+        request: wire::UseRequest,
+    ) -> Result<use_reply::Result, ServiceError> {
+        use use_reply::Result as Done;
+        use use_request::Use;
+        let asked = request.r#use.ok_or_else(|| {
+            ServiceError::invalid("use", "one of the uses that this node knows must be given")
+        })?;
+        let timeout_ms = u64::from(request.timeout_ms);
+        let terms = Terms {
+            request_id: request_id(&asked),
+            attempt: request.attempt,
+            timeout: (timeout_ms > 0).then(|| Duration::from_millis(timeout_ms)),
+        };
+        let caller = &self.0.admit_one(party, &terms)?;
+        // Boxed where the future is large: each waits in the session's queue.
+        Ok(match asked {
+            Use::Encrypt(it) => Done::Encrypt(self.encrypt_one(caller, it).await?),
+            Use::Decrypt(it) => Done::Decrypt(self.decrypt_one(caller, it).await?),
+            Use::BatchEncrypt(it) => {
+                Done::BatchEncrypt(Box::pin(self.encrypt_many(caller, it)).await?)
+            }
+            Use::BatchDecrypt(it) => {
+                Done::BatchDecrypt(Box::pin(self.decrypt_many(caller, it)).await?)
+            }
+            Use::GenerateDataKey(it) => {
+                Done::GenerateDataKey(Box::pin(self.data_key(caller, it)).await?)
+            }
+            Use::ReEncrypt(it) => Done::ReEncrypt(Box::pin(self.re_encrypt_one(caller, it)).await?),
+            Use::GenerateRandom(it) => {
+                Done::GenerateRandom(Box::pin(self.random(caller, it)).await?)
+            }
+        })
+    }
+}
+
+fn request_id(asked: &use_request::Use) -> &[u8] {
+    use use_request::Use;
+    match asked {
+        Use::Encrypt(it) => &it.request_id,
+        Use::Decrypt(it) => &it.request_id,
+        Use::BatchEncrypt(it) => &it.request_id,
+        Use::BatchDecrypt(it) => &it.request_id,
+        Use::GenerateDataKey(it) => &it.request_id,
+        Use::ReEncrypt(it) => &it.request_id,
+        Use::GenerateRandom(it) => &it.request_id,
+    }
+}
