@@ -2,9 +2,10 @@
 //! is folded, trimmed or normalised, so two names are one identity only if they are equal bytes.
 
 use crate::limits::{KEY_NAME_BYTES_MAX, KEY_NAME_SEGMENTS_MAX, SEGMENT_BYTES_MAX};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::borrow::Borrow;
 use std::fmt;
+use std::sync::Arc;
 use thiserror::Error;
 
 /// Why a name is refused.
@@ -113,12 +114,26 @@ fn check_single(kind: &'static str, text: &str) -> Result<(), NameError> {
     check_segment(kind, text)
 }
 
+/// Reads a name where it lies, without a copy of its own.
+struct TextVisitor<T>(fn(&str) -> Result<T, NameError>);
+
+impl<T> de::Visitor<'_> for TextVisitor<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a name")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
+        (self.0)(text).map_err(E::custom)
+    }
+}
+
 macro_rules! name {
     ($(#[$doc:meta])* $name:ident, $check:expr) => {
         $(#[$doc])*
-        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        #[serde(try_from = "String", into = "String")]
-        pub struct $name(String);
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(Arc<str>);
 
         impl $name {
             /// Accepts the canonical spelling only.
@@ -127,7 +142,7 @@ macro_rules! name {
             /// [`NameError`] says which rule of the grammar is broken.
             pub fn new(text: &str) -> Result<Self, NameError> {
                 let check: fn(&str) -> Result<(), NameError> = $check;
-                check(text).map(|()| Self(text.to_owned()))
+                check(text).map(|()| Self(text.into()))
             }
 
             /// As text.
@@ -146,7 +161,19 @@ macro_rules! name {
 
         impl From<$name> for String {
             fn from(name: $name) -> String {
-                name.0
+                name.as_str().to_owned()
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+                to.serialize_str(&self.0)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+                from.deserialize_str(TextVisitor(Self::new))
             }
         }
 
@@ -190,6 +217,6 @@ impl Borrow<str> for KeyName {
 impl KeyName {
     /// The first segment.
     pub fn keyring(&self) -> KeyringName {
-        KeyringName(self.0.split('/').next().unwrap_or_default().to_owned())
+        KeyringName(self.0.split('/').next().unwrap_or_default().into())
     }
 }
