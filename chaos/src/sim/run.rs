@@ -114,6 +114,7 @@ impl Run {
             is_founded: Arc::default(),
             is_over: Arc::default(),
             plaintexts: Arc::default(),
+            clients: Arc::default(),
         };
         let clients: Vec<String> = (0..CLIENT_HOSTS).map(client_host).collect();
         Self {
@@ -365,6 +366,10 @@ impl Run {
         let parts = [&self.watch.seen, &self.watch.ledger.seen, &self.desk.seen()];
         for (what, count) in parts.into_iter().flatten() {
             *seen.entry((*what).to_owned()).or_default() += count;
+        }
+        let clients = ["client with a stream", "client with single calls"];
+        for (what, count) in clients.into_iter().zip(&*self.shared.clients) {
+            seen.insert(what.to_owned(), count.load(Ordering::Relaxed));
         }
         if self.plan.disks == Disks::RocksDb {
             seen.insert("run on RocksDB".to_owned(), 1);

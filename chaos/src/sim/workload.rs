@@ -113,6 +113,8 @@ pub(crate) struct Shared {
     pub(crate) is_over: Arc<AtomicBool>,
     /// Counts plaintexts, so that no two are equal.
     pub(crate) plaintexts: Arc<AtomicU64>,
+    /// Clients whose uses share a stream, and clients that make single calls.
+    pub(crate) clients: Arc<[AtomicU64; 2]>,
 }
 
 /// Simulated time since the run began.
@@ -154,8 +156,18 @@ impl Shared {
     ) -> Client {
         let name = PrincipalName::new(principal).expect("our own names are valid");
         let network = SimNetwork::new(RemoteIdentity::Principal(name), self.wires.clone());
+        let (is_single, connections) = (
+            entropy.is_multiple_of(3),
+            if entropy.is_multiple_of(5) { 2 } else { 1 },
+        );
+        self.clients[usize::from(is_single)].fetch_add(1, Ordering::Relaxed);
         let entropy = Arc::new(MemEntropy::new(entropy));
         let config = ClientConfig::new(endpoints, Arc::new(network), entropy);
+        let config = ClientConfig {
+            shares_stream: !is_single,
+            connections,
+            ..config
+        };
         Client::connect(config.with_deadline(deadline)).expect("our own addresses are valid")
     }
 }

@@ -10,7 +10,7 @@ const LINE_EVERY: Duration = Duration::from_secs(20);
 /// So many seeds must reach everything.
 const ENOUGH_SEEDS: u64 = 60;
 /// Rare states that a campaign must reach, besides every kind of fault.
-const RARE: [&str; 17] = [
+const RARE: [&str; 19] = [
     "leader change during a batch",
     "retry verdict",
     "snapshot installed",
@@ -28,6 +28,8 @@ const RARE: [&str; 17] = [
     "call unknown",
     "call repeated",
     "run on RocksDB",
+    "client with a stream",
+    "client with single calls",
 ];
 
 /// What many seeds came to.
