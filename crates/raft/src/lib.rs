@@ -16,6 +16,7 @@ pub mod inspect;
 pub mod limits;
 mod log;
 mod machine;
+pub mod measure;
 mod peers;
 mod propose;
 mod read;

@@ -90,7 +90,7 @@ pub enum AuditOutcome {
 
 impl AuditRecord {
     /// The bytes that are stored and hashed.
-    pub(crate) fn to_leaf(&self) -> Vec<u8> {
+    pub fn to_leaf(&self) -> Vec<u8> {
         self.encode_to_vec()
     }
 }

@@ -51,7 +51,10 @@ impl AuditTree {
     }
 
     /// Adds a leaf.
-    pub(crate) fn append(&mut self, leaf: &[u8]) {
+    ///
+    /// # Panics
+    /// At the 2^64th.
+    pub fn append(&mut self, leaf: &[u8]) {
         let mut hash = leaf_hash(leaf);
         // Each trailing set bit of the size is a perfect subtree that the new leaf completes to a
         // larger one.
