@@ -19,6 +19,11 @@ pub const RECENT_BYTES_MAX: usize = 32 << 20;
 /// Rows read at a time when the state is loaded.
 pub const SCAN_ROWS: usize = 1024;
 
+/// Append calls under way to one follower.
+pub const APPENDS_IN_FLIGHT_MAX: usize = 64;
+/// How long news of a commit waits for entries to travel with.
+pub const COMMIT_NEWS_HELD_MAX: Duration = Duration::from_millis(2);
+
 /// Bytes of a snapshot in one message.
 pub const SNAPSHOT_CHUNK_BYTES: usize = 512 << 10;
 /// Snapshots that a node keeps.

@@ -18,7 +18,7 @@ impl PeerGate {
     }
 }
 
-type Replies = Pin<Box<dyn futures::Stream<Item = Result<ProposeReply, Status>> + Send>>;
+type Replies<T> = Pin<Box<dyn futures::Stream<Item = Result<T, Status>> + Send>>;
 
 #[tonic::async_trait]
 impl PeerService for PeerGate {
@@ -33,14 +33,22 @@ impl PeerService for PeerGate {
         self.replica()?.peer_api().install_snapshot(request).await
     }
 
-    type ProposeStream = Replies;
+    type AppendStream = Replies<Frame>;
+
+    async fn append(
+        &self,
+        request: Request<Streaming<Frame>>,
+    ) -> Result<Response<Replies<Frame>>, Status> {
+        self.replica()?.peer_api().append(request).await
+    }
+
+    type ProposeStream = Replies<ProposeReply>;
 
     async fn propose(
         &self,
         request: Request<Streaming<ProposeRequest>>,
-    ) -> Result<Response<Replies>, Status> {
-        let replies = self.replica()?.peer_api().propose(request).await?;
-        Ok(replies.map(|stream| Box::pin(stream) as Replies))
+    ) -> Result<Response<Replies<ProposeReply>>, Status> {
+        self.replica()?.peer_api().propose(request).await
     }
 
     async fn read_index(

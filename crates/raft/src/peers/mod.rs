@@ -1,5 +1,6 @@
 //! The wire between nodes: calls out, and the service that answers them.
 
+mod append;
 mod dialer;
 mod out;
 mod service;

@@ -1,20 +1,20 @@
 //! What openraft sends to other nodes.
 
-use super::{Dialer, quote};
+use super::{Dialer, append, quote};
 use crate::codec::{DecodeError, FORMAT, decode_payload, encode_payload};
-use crate::limits::{APPEND_PATIENCE, BACKOFF};
+use crate::limits::BACKOFF;
 use crate::machine::SnapshotData;
 use crate::types::{MemberNode, Types, Vote};
 use conclave_core::NodeId;
 use conclave_proto::peer::v1::{Frame, Kind, SnapshotChunk};
-use futures::StreamExt;
-use futures::future::{Either, select};
-use futures::stream;
+use futures::future::{self, BoxFuture, Either, select};
+use futures::stream::{self, BoxStream};
+use futures::{FutureExt, Stream, StreamExt};
 use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Unreachable};
 use openraft::network::{Backoff, RPCOption};
 use openraft::raft::{
-    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, TransferLeaderRequest,
-    TransferLeaderResponse, VoteRequest, VoteResponse,
+    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, StreamAppendResult,
+    TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
 };
 use openraft::type_config::alias::SnapshotOf;
 use openraft::{AnyError, RaftNetworkFactory, RaftNetworkV2};
@@ -35,11 +35,10 @@ impl RaftNetworkFactory<Types> for Peers {
     type Network = Peer;
 
     async fn new_client(&mut self, target: u64, node: &MemberNode) -> Peer {
-        let (target, address) = (NodeId(target), node.peer.clone());
+        let (node, address) = (NodeId(target), node.peer.clone());
         Peer {
             dialer: Arc::clone(&self.0),
-            target,
-            address,
+            to: Destination { node, address },
         }
     }
 }
@@ -47,49 +46,59 @@ impl RaftNetworkFactory<Types> for Peers {
 /// One node to send to.
 pub(crate) struct Peer {
     dialer: Arc<Dialer>,
-    target: NodeId,
-    address: String,
+    to: Destination,
+}
+
+/// A node, and where it is.
+#[derive(Clone)]
+pub(super) struct Destination {
+    pub(super) node: NodeId,
+    pub(super) address: String,
+}
+
+impl Destination {
+    /// A message to it.
+    pub(super) fn frame(&self, dialer: &Dialer, kind: Kind, payload: Vec<u8>) -> Frame {
+        Frame {
+            format: u32::from(FORMAT),
+            cluster_id: dialer.cluster.as_bytes().to_vec().into(),
+            target: self.node.0,
+            source: dialer.local.0,
+            kind: kind.into(),
+            payload: payload.into(),
+        }
+    }
 }
 
 /// Nobody is there, or nobody who wants to talk to us: openraft pauses before it tries again.
-fn unreachable(status: &Status) -> Unreachable<Types> {
+pub(super) fn unreachable(status: &Status) -> Unreachable<Types> {
     let error = AnyError::error(format!("{:?}: {}", status.code(), quote(status.message())));
     Unreachable::new(&error)
 }
 
 /// It has been waited for already: openraft tries again at once.
-fn late(within: Duration) -> NetworkError<Types> {
+pub(super) fn late(within: Duration) -> NetworkError<Types> {
     let error = AnyError::error(format!("no answer within {} ms", within.as_millis()));
     NetworkError::new(&error)
 }
 
-fn garbled(error: &DecodeError) -> Unreachable<Types> {
+pub(super) fn garbled(error: &DecodeError) -> Unreachable<Types> {
     Unreachable::new(&AnyError::error(format!(
         "an answer that cannot be read: {error}"
     )))
 }
 
 impl Peer {
-    fn frame(&self, kind: Kind, payload: Vec<u8>) -> Frame {
-        Frame {
-            format: u32::from(FORMAT),
-            cluster_id: self.dialer.cluster.as_bytes().to_vec().into(),
-            target: self.target.0,
-            source: self.dialer.local.0,
-            kind: kind.into(),
-            payload: payload.into(),
-        }
-    }
-
     async fn call<Q: Serialize, A: DeserializeOwned>(
         &mut self,
         kind: Kind,
         question: Q,
         within: Duration,
     ) -> Rpc<A> {
-        let mut request = Request::new(self.frame(kind, encode_payload(&question)));
+        let mut request =
+            Request::new(self.to.frame(&self.dialer, kind, encode_payload(&question)));
         request.set_timeout(within);
-        let (mut client, line) = self.dialer.client(self.target, &self.address);
+        let (mut client, line) = self.dialer.client(self.to.node, &self.to.address);
         match timeout(within, client.call(request)).await {
             Ok(Ok(answer)) => {
                 let Frame {
@@ -98,7 +107,7 @@ impl Peer {
                 Ok(decode_payload(format, &payload).map_err(|e| garbled(&e))?)
             }
             Ok(Err(status)) => {
-                self.dialer.note(self.target, line, &status);
+                self.dialer.note(self.to.node, line, &status);
                 Err(unreachable(&status).into())
             }
             Err(_) => Err(late(within).into()),
@@ -109,24 +118,30 @@ impl Peer {
 impl RaftNetworkV2<Types> for Peer {
     type SnapshotData = SnapshotData;
 
-    /// openraft gives an append the time of a heartbeat, but one with entries waits for the other node's disk, which
-    /// may take longer: a slow disk must not look like a dead node.
     async fn append_entries(
         &mut self,
         request: AppendEntriesRequest<Types>,
         option: RPCOption,
     ) -> Rpc<AppendEntriesResponse<Types>> {
-        let patience = if request.entries.is_empty() {
-            Duration::ZERO
-        } else {
-            APPEND_PATIENCE
-        };
-        self.call(
-            Kind::AppendEntries,
-            request,
-            option.soft_ttl().max(patience),
-        )
-        .await
+        let request = stream::once(future::ready(request));
+        let mut answers = self.stream_append(request, option).await?;
+        match answers.next().await {
+            Some(answer) => Ok(answer?.into()),
+            None => Err(unreachable(&Status::unavailable("it did not answer")).into()),
+        }
+    }
+
+    fn stream_append<S>(
+        &mut self,
+        requests: S,
+        option: RPCOption,
+    ) -> BoxFuture<'_, Rpc<BoxStream<'_, Rpc<StreamAppendResult<Types>>>>>
+    where
+        S: Stream<Item = AppendEntriesRequest<Types>> + Send + Unpin + 'static,
+    {
+        let (dialer, to) = (Arc::clone(&self.dialer), self.to.clone());
+        let answers = append::answers(dialer, to, requests, option.soft_ttl());
+        future::ready(Ok(answers)).boxed()
     }
 
     async fn vote(
@@ -164,7 +179,7 @@ impl RaftNetworkV2<Types> for Peer {
         let data = snapshot.snapshot;
         let header = encode_payload(&(vote, &snapshot.meta, &data.checkpoint));
         let header = SnapshotChunk {
-            header: Some(self.frame(Kind::InstallSnapshot, header)),
+            header: Some(self.to.frame(&self.dialer, Kind::InstallSnapshot, header)),
             ..SnapshotChunk::default()
         };
         // A piece that cannot be read ends the stream early, and the other node refuses what is not complete.
@@ -183,7 +198,7 @@ impl RaftNetworkV2<Types> for Peer {
         let chunks = stream::iter([header]).chain(stream::iter(pieces));
         let mut request = Request::new(chunks);
         request.set_timeout(option.soft_ttl());
-        let (mut client, line) = self.dialer.client(self.target, &self.address);
+        let (mut client, line) = self.dialer.client(self.to.node, &self.to.address);
         let call = pin!(timeout(option.soft_ttl(), client.install_snapshot(request)));
         match select(pin!(cancel), call).await {
             Either::Left((closed, _)) => Err(closed.into()),
@@ -194,7 +209,7 @@ impl RaftNetworkV2<Types> for Peer {
                 Ok(decode_payload(format, &payload).map_err(|e| garbled(&e))?)
             }
             Either::Right((Ok(Err(status)), _)) => {
-                self.dialer.note(self.target, line, &status);
+                self.dialer.note(self.to.node, line, &status);
                 Err(unreachable(&status).into())
             }
             Either::Right((Err(_), _)) => Err(late(option.soft_ttl()).into()),

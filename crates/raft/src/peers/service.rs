@@ -7,9 +7,12 @@
 use super::quote;
 use super::stream::{committed_to_reply, not_leader};
 use crate::codec::{FORMAT, decode_payload, encode_payload};
-use crate::limits::{PROPOSAL_DEADLINE_MAX, PROPOSALS_IN_FLIGHT_MAX, READ_INDEX_MAX};
+use crate::limits::{
+    APPENDS_IN_FLIGHT_MAX, PROPOSAL_DEADLINE_MAX, PROPOSALS_IN_FLIGHT_MAX, READ_INDEX_MAX,
+};
 use crate::read::LeaderRead;
 use crate::replica::Core;
+use crate::types::Types;
 use conclave_core::{Command, NodeId};
 use conclave_env::{Remote, RemoteIdentity};
 use conclave_proto::peer::v1::peer_service_server::PeerService;
@@ -106,27 +109,33 @@ impl PeerApi {
     async fn dispatch(&self, frame: Frame) -> Result<Response<Frame>, Status> {
         let raft = &self.0.raft;
         match frame.kind() {
-            Kind::AppendEntries => {
-                let request: AppendEntriesRequest<_> = parse(&frame)?;
-                // Entries wait while a snapshot is being installed; heartbeats do not.
-                let gate = if request.entries.is_empty() {
-                    None
-                } else {
-                    Some(self.0.append_gate.read().await)
-                };
-                let answer = raft.append_entries(request).await;
-                drop(gate);
-                self.answer(&frame, answer)
-            }
             Kind::Vote => self.answer(&frame, raft.vote(parse(&frame)?).await),
             Kind::PreVote => self.answer(&frame, raft.pre_vote(parse(&frame)?).await),
             Kind::TransferLeader => {
                 self.answer(&frame, raft.handle_transfer_leader(parse(&frame)?).await)
             }
-            Kind::InstallSnapshot | Kind::Unspecified => {
+            Kind::AppendEntries | Kind::InstallSnapshot | Kind::Unspecified => {
                 Err(Status::invalid_argument("no such kind of call"))
             }
         }
+    }
+
+    /// Takes what a leader appends. Entries, and what follows them on their stream, wait while a snapshot is being
+    /// installed; heartbeats, which come on streams of their own, do not.
+    async fn append(
+        &self,
+        frame: Frame,
+        request: AppendEntriesRequest<Types>,
+        waits: bool,
+    ) -> Result<Frame, Status> {
+        let gate = if waits {
+            Some(self.0.append_gate.read().await)
+        } else {
+            None
+        };
+        let answer = self.0.raft.append_entries(request).await;
+        drop(gate);
+        self.answer(&frame, answer).map(Response::into_inner)
     }
 
     async fn commit(&self, request: ProposeRequest) -> ProposeReply {
@@ -165,6 +174,7 @@ pub(super) fn parse<T: DeserializeOwned>(frame: &Frame) -> Result<T, Status> {
 
 #[tonic::async_trait]
 impl PeerService for PeerApi {
+    type AppendStream = BoxStream<'static, Result<Frame, Status>>;
     type ProposeStream = BoxStream<'static, Result<ProposeReply, Status>>;
 
     async fn call(&self, request: Request<Frame>) -> Result<Response<Frame>, Status> {
@@ -172,6 +182,36 @@ impl PeerService for PeerApi {
         let frame = request.into_inner();
         self.check(caller, &frame)?;
         self.dispatch(frame).await
+    }
+
+    /// Each is handed to the replica in the order of the stream before the one before it is answered: those that come
+    /// together share a sync of the log. No task of its own, as in `propose`.
+    async fn append(
+        &self,
+        request: Request<Streaming<Frame>>,
+    ) -> Result<Response<Self::AppendStream>, Status> {
+        let caller = self.caller(&request)?;
+        let (api, fault) = (self.clone(), self.0.fault.clone());
+        let mut waits = false;
+        let answers = request
+            .into_inner()
+            .map(move |frame| {
+                let frame = frame?;
+                api.check(caller, &frame)?;
+                if frame.kind() != Kind::AppendEntries {
+                    return Err(Status::invalid_argument("only appends belong here"));
+                }
+                let request: AppendEntriesRequest<Types> = parse(&frame)?;
+                waits |= !request.entries.is_empty();
+                Ok((api.clone(), frame, request, waits))
+            })
+            .map(|parsed| async {
+                let (api, frame, request, waits) = parsed?;
+                PeerApi::append(&api, frame, request, waits).await
+            })
+            .buffered(APPENDS_IN_FLIGHT_MAX)
+            .take_until(async move { fault.happened().await });
+        Ok(Response::new(answers.boxed()))
     }
 
     async fn install_snapshot(
