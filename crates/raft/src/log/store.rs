@@ -42,6 +42,8 @@ struct Memory {
     vote: Option<Vote>,
     purged: Option<LogId>,
     last: Option<LogId>,
+    /// Noted, and not written yet.
+    committed: Option<LogId>,
     recent: Recent,
 }
 
@@ -82,6 +84,7 @@ impl LogStore {
             vote,
             purged,
             last,
+            committed: None,
             recent: Recent::default(),
         });
         Ok(Self(Arc::new(Log { slot, memory })))
@@ -200,13 +203,17 @@ impl RaftLogStorage<Types> for LogStore {
         Ok(())
     }
 
-    /// Not synced: it only spares a restart some waiting, and goes to the disk with the next append.
+    /// Goes to the disk with the next append: it only spares a restart some waiting, and is not worth a write of its
+    /// own.
     async fn save_committed(&mut self, committed: Option<LogId>) -> io::Result<()> {
-        self.write(meta(COMMITTED_ROW, &committed))
-            .map_err(io::Error::other)
+        self.0.memory.lock().committed = committed;
+        Ok(())
     }
 
     async fn read_committed(&mut self) -> io::Result<Option<LogId>> {
+        if let Some(noted) = self.0.memory.lock().committed {
+            return Ok(Some(noted));
+        }
         let committed: Option<Option<LogId>> =
             read_meta(&self.0.slot, COMMITTED_ROW).map_err(io::Error::other)?;
         Ok(committed.flatten())
@@ -229,6 +236,9 @@ impl RaftLogStorage<Types> for LogStore {
                 );
             }
             let mut memory = self.0.memory.lock();
+            if let Some(committed) = memory.committed.take() {
+                batch.put(META, COMMITTED_ROW, codec::encode(&Some(committed)));
+            }
             self.write(batch).map_err(io::Error::other)?;
             for (entry, bytes) in appended {
                 memory.last = Some(entry.log_id);

@@ -56,6 +56,8 @@ struct Run {
     history: Vec<Model>,
     acknowledged: usize,
     appends: Vec<(usize, oneshot::Receiver<Result<(), std::io::Error>>)>,
+    /// To be written with the next append.
+    committed: Option<LogId>,
     term: u64,
 }
 
@@ -70,8 +72,7 @@ impl Run {
         let mut log = self.log.clone();
         let first = model.purged.map_or(0, |id| id.index + 1);
         let next = model.last().map_or(0, |id| id.index + 1);
-        let kind = self.draw.below(10);
-        let work = match kind {
+        let work = match self.draw.below(10) {
             0..5 => return self.append(model, next).await,
             5 | 6 => {
                 self.term += 1;
@@ -80,9 +81,9 @@ impl Run {
                 async move { log.save_vote(&vote).await }.boxed()
             }
             7 => {
-                let committed = model.last();
-                model.committed = committed;
-                async move { log.save_committed(committed).await }.boxed()
+                self.committed = model.last().or(self.committed);
+                log.save_committed(self.committed).await.unwrap();
+                return;
             }
             8 => {
                 let after = first + self.draw.below(next - first + 1);
@@ -111,10 +112,7 @@ impl Run {
             drop(work.now_or_never());
         } else {
             work.await.unwrap();
-            // The committed log id is the one thing that is not synced.
-            if kind != 7 {
-                self.acknowledged = self.history.len() - 1;
-            }
+            self.acknowledged = self.history.len() - 1;
         }
     }
 
@@ -132,6 +130,7 @@ impl Run {
         model
             .entries
             .extend(new.iter().map(|entry| (entry.log_id.index, entry.clone())));
+        model.committed = self.committed.take().or(model.committed);
         let (done, flushed) = Types::oneshot();
         self.log.append(new, IOFlushed::signal(done)).await.unwrap();
         self.history.push(model);
@@ -173,6 +172,7 @@ async fn lives(seed: u64) {
             history,
             acknowledged: 0,
             appends: Vec::new(),
+            committed: None,
             term,
         };
         let steps = 1 + run.draw.below(25);
