@@ -1,7 +1,7 @@
 //! Appending to the audit log.
 
 use super::{Place, State};
-use crate::audit::{AuditOutcome, AuditRecord};
+use crate::audit::{AuditOutcome, AuditRecord, MUTUAL_TLS};
 use crate::command::{Actor, Change, Write};
 use crate::ids::AuditSequence;
 use crate::planted::{Bug, is_planted, next_call};
@@ -26,20 +26,32 @@ impl Note {
     }
 }
 
+/// The client's attempt; for a planted bug another number now and then.
+pub(super) fn attempt_of(sequence: u64, attempt: u32) -> u32 {
+    if is_planted(Bug::NondeterministicApply) && sequence.is_multiple_of(16) {
+        next_call()
+    } else {
+        attempt
+    }
+}
+
 impl State {
     /// Adds a record: sequence and time are given here.
     pub(super) fn append_audit(&mut self, place: Place, record: AuditRecord) -> AuditSequence {
         let sequence = self.audit.size();
-        let mut record = AuditRecord {
+        let record = AuditRecord {
             sequence,
             time_ms: place.time.0,
             node_id: place.node.0,
+            attempt: attempt_of(sequence, record.attempt),
             ..record
         };
-        if is_planted(Bug::NondeterministicApply) && sequence.is_multiple_of(16) {
-            record.attempt = next_call();
-        }
-        let leaf = record.to_leaf();
+        self.append_leaf(record.to_leaf())
+    }
+
+    /// Adds the leaf of a record that has the sequence which comes next.
+    pub(super) fn append_leaf(&mut self, leaf: Vec<u8>) -> AuditSequence {
+        let sequence = self.audit.size();
         self.audit.append(&leaf);
         self.save_leaf(sequence, leaf);
         AuditSequence(sequence)
@@ -76,7 +88,7 @@ impl State {
             return;
         }
         let (principal, authentication) = match &write.actor {
-            Actor::Principal(name) => (name.to_string(), "mtls"),
+            Actor::Principal(name) => (name.to_string(), MUTUAL_TLS),
             Actor::Node => (String::new(), "node"),
         };
         let record = AuditRecord {

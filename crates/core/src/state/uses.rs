@@ -1,8 +1,9 @@
 //! The verdicts of commit-gated use: two integer comparisons a record.
 
 use super::batches::Recall;
+use super::journal::attempt_of;
 use super::{Place, State};
-use crate::audit::{AuditOutcome, AuditRecord};
+use crate::audit::use_leaf;
 use crate::ids::{AuditSequence, Revision};
 use crate::limits::{RECORDS_PER_BATCH_MAX, TEXT_BYTES_MAX};
 use crate::outcome::Outcome;
@@ -59,41 +60,9 @@ impl State {
         used.revision == revision
     }
 
-    fn journal_use(&mut self, place: Place, record: UseRecord) -> AuditSequence {
-        let outcome = match record.refusal {
-            None => AuditOutcome::Allowed,
-            Some(refusal) if refusal.is_denial() => AuditOutcome::Denied,
-            Some(_) => AuditOutcome::Failed,
-        };
-        let (key, destination) = (record.key.as_ref(), record.destination.as_ref());
-        let number = |used: Option<&UsedKey>| used.and_then(|u| u.version).map_or(0, |v| v.0);
-        let name = |used: Option<&UsedKey>| used.map(|u| u.name.to_string()).unwrap_or_default();
-        let id = key
-            .and_then(|used| used.id)
-            .map(|id| id.as_bytes().to_vec());
-        let leaf = AuditRecord {
-            request_id: record.request.as_bytes().to_vec(),
-            attempt: record.attempt,
-            principal: record.principal.to_string(),
-            authentication: "mtls".to_owned(),
-            operation: record.operation.as_str().to_owned(),
-            key: name(key),
-            key_id: id.unwrap_or_default(),
-            version: number(key),
-            destination_key: name(destination),
-            destination_version: number(destination),
-            count: record.count,
-            outcome: outcome.into(),
-            reason: record
-                .refusal
-                .map(|it| it.as_str().to_owned())
-                .unwrap_or_default(),
-            key_revision: key.map_or(0, |used| used.revision.0),
-            access_revision: record.access_revision.0,
-            source_address: record.source,
-            context: record.context.into(),
-            ..AuditRecord::default()
-        };
-        self.append_audit(place, leaf)
+    fn journal_use(&mut self, place: Place, mut record: UseRecord) -> AuditSequence {
+        let sequence = self.audit.size();
+        record.attempt = attempt_of(sequence, record.attempt);
+        self.append_leaf(use_leaf(sequence, place.time, place.node, &record))
     }
 }
