@@ -220,6 +220,11 @@ impl Replica {
         ReplicaStatus { applied, ..status }
     }
 
+    /// Why this replica has stopped, if it has. As in [`Replica::status`], and quicker.
+    pub fn fault(&self) -> Option<String> {
+        self.0.fault.get()
+    }
+
     /// Follows how this node is.
     pub fn changed(&self) -> watch::Receiver<ReplicaStatus> {
         self.0.status.subscribe()

@@ -30,7 +30,7 @@ impl ReplicaSlot {
     /// [`ServiceError::Storage`] while there is none.
     pub fn get(&self) -> Result<Replica, ServiceError> {
         match &**self.0.load() {
-            Slot::Running(replica) => match replica.status().fault {
+            Slot::Running(replica) => match replica.fault() {
                 None => Ok(replica.clone()),
                 Some(fault) => Err(ServiceError::Storage { fault }),
             },

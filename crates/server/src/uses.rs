@@ -7,8 +7,8 @@ use crate::limits::DECISIONS_MAX;
 use crate::unsealed::{Unsealed, VersionRef};
 use async_trait::async_trait;
 use conclave_core::{
-    Denial, EncryptionContext, KeyInfo, KeyName, Operation, Purpose, Revision, State, UseRecord,
-    UsedKey, Verdict, VersionNumber, Wrapped,
+    Algorithm, Denial, EncryptionContext, KeyId, KeyName, Operation, Protection, Purpose, Revision,
+    State, UseRecord, UsedKey, Verdict, VersionNumber, Wrapped,
 };
 use conclave_raft::Replica;
 
@@ -44,19 +44,22 @@ pub(crate) trait Use: Send {
 /// A version that may be used, taken out of the state.
 #[derive(Clone)]
 pub(crate) struct Chosen {
-    pub(crate) info: KeyInfo,
+    pub(crate) name: KeyName,
+    pub(crate) id: KeyId,
+    pub(crate) protection: Protection,
     pub(crate) number: VersionNumber,
+    algorithm: Algorithm,
     wrapped: Wrapped,
 }
 
 impl Chosen {
     pub(crate) fn version_ref(&self) -> VersionRef<'_> {
         VersionRef {
-            name: &self.info.name,
-            id: self.info.id,
+            name: &self.name,
+            id: self.id,
             number: self.number,
-            algorithm: self.info.algorithm,
-            protection: self.info.protection,
+            algorithm: self.algorithm,
+            protection: self.protection,
             wrapped: &self.wrapped,
         }
     }
@@ -83,7 +86,10 @@ pub(crate) fn decide(
             key: permit.used_key(),
             access_revision,
             chosen: Ok(Chosen {
-                info: permit.info.clone(),
+                name: permit.info.name.clone(),
+                id: permit.info.id,
+                protection: permit.info.protection,
+                algorithm: permit.info.algorithm,
                 number: permit.number,
                 wrapped: permit.version.wrapped.clone(),
             }),

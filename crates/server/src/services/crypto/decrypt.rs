@@ -274,7 +274,7 @@ pub(super) async fn open_one(
     item: Item<'_>,
 ) -> Result<SecretBytes, ServiceError> {
     let header = Header::parse(item.blob).map_err(ServiceError::Ciphertext)?;
-    if header.suite != Unsealed::suite(chosen.info.protection) {
+    if header.suite != Unsealed::suite(chosen.protection) {
         return Err(ServiceError::Ciphertext(CryptoError::DoesNotOpen));
     }
     let prk = unsealed

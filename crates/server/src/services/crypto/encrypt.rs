@@ -86,7 +86,7 @@ impl Encryption<'_> {
             blobs.push(seal_one(self.entropy, unsealed, chosen, context, item).await?);
         }
         Ok(Sealed {
-            key: chosen.info.name.to_string(),
+            key: chosen.name.to_string(),
             version: chosen.number.0,
             blobs,
         })
@@ -104,8 +104,8 @@ pub(super) async fn seal_one(
     let mut salt = [0; 32];
     entropy.fill(&mut salt);
     let prk = unsealed.message_prk(chosen.version_ref(), &salt).await?;
-    let suite = Unsealed::suite(chosen.info.protection);
-    let (id, number) = (chosen.info.id, chosen.number);
+    let suite = Unsealed::suite(chosen.protection);
+    let (id, number) = (chosen.id, chosen.number);
     message::seal(
         &prk,
         suite,
