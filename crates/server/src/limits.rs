@@ -47,6 +47,8 @@ pub const BATCH_RECORDS_MAX: usize = 1_024;
 pub const BATCH_BYTES_MAX: usize = 256 * 1024;
 /// Batches under way at once.
 pub const BATCHES_IN_FLIGHT_MAX: usize = 4;
+/// After this time a batch no longer keeps the next one waiting.
+pub const BATCH_STAGGER: Duration = Duration::from_millis(5);
 /// Use records that wait for a batch.
 pub const RECORDS_WAITING_MAX: usize = 16 * 1024;
 /// How long a batch is proposed again before its callers are told that it is unknown what became of it.

@@ -1,12 +1,14 @@
 //! The use pipeline: use records wait here until they are committed, and only then is a result released
 //! (docs/adr/0002).
 //!
-//! Group commit without a timer: while some batches are being committed the next one fills. A batch whose answer was
-//! lost is proposed again under the same id, and `apply` counts it once.
+//! Group commit: while a batch is being committed the next one fills. A batch costs much more than a record, so that one
+//! at a time serves most; where committing takes long because nodes are far apart, the next one does not wait for it. A
+//! batch whose answer was lost is proposed again under the same id, and `apply` counts it once.
 
 use crate::error::ServiceError;
 use crate::limits::{
-    BATCH_BYTES_MAX, BATCH_PATIENCE, BATCH_RECORDS_MAX, BATCHES_IN_FLIGHT_MAX, RECORDS_WAITING_MAX,
+    BATCH_BYTES_MAX, BATCH_PATIENCE, BATCH_RECORDS_MAX, BATCH_STAGGER, BATCHES_IN_FLIGHT_MAX,
+    RECORDS_WAITING_MAX,
 };
 use crate::replica_slot::ReplicaSlot;
 use conclave_core::planted::{Bug, is_planted};
@@ -16,9 +18,9 @@ use conclave_raft::ProposeError;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 /// A record and whoever waits for its verdict.
 struct Pending {
@@ -115,23 +117,30 @@ impl UsePipeline {
 }
 
 async fn run(committer: Arc<Committer>, mut records: mpsc::Receiver<Pending>) {
-    let in_flight = Arc::new(Semaphore::new(BATCHES_IN_FLIGHT_MAX));
     let mut batches = JoinSet::new();
     let mut sequence = 0;
+    let mut begun = Instant::now();
     while let Some(first) = records.recv().await {
-        let Ok(permit) = in_flight.clone().acquire_owned().await else {
-            break;
-        };
+        may_begin(&mut batches, begun).await;
+        begun = Instant::now();
         let batch = fill(first, &mut records);
         let (committer, number) = (committer.clone(), sequence);
         sequence += 1;
-        batches.spawn(async move {
-            committer.commit(number, batch).await;
-            drop(permit);
-        });
-        while batches.try_join_next().is_some() {}
+        batches.spawn(async move { committer.commit(number, batch).await });
     }
     while batches.join_next().await.is_some() {}
+}
+
+/// Waits for the batches under way, but not for long after the last of them has begun, while there may be more.
+async fn may_begin(batches: &mut JoinSet<()>, begun: Instant) {
+    while !batches.is_empty() {
+        let has_room = batches.len() < BATCHES_IN_FLIGHT_MAX;
+        tokio::select! {
+            biased;
+            _ = batches.join_next() => {}
+            () = sleep_until(begun + BATCH_STAGGER), if has_room => return,
+        }
+    }
 }
 
 /// Takes what waits already, up to the bounds of a batch.

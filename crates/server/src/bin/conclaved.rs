@@ -10,6 +10,7 @@ use conclave_env::os::{
 use conclave_env::{Entropy, Env, Hsm, RemoteIdentity};
 use conclave_server::config::{self, Config, LogFormat};
 use conclave_server::{ConfigError, Node};
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -69,6 +70,7 @@ fn main() -> ExitCode {
         );
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(workers())
         .enable_all()
         .build()
     {
@@ -86,6 +88,13 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(1, &format!("{error:#}")),
     }
+}
+
+/// Threads for everything but the disk and the HSM, which have their own and get one of the cores. Where cores are few, a
+/// thread more costs more in handing over than it does in work (docs/performance.md).
+fn workers() -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    cores.saturating_sub(1).max(1)
 }
 
 /// Says on standard error why the program ends.
