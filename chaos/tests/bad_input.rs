@@ -262,7 +262,7 @@ async fn what_is_too_large_is_refused_and_the_node_goes_on() -> Result<()> {
         ..requests::encrypt("demo/size", b"x")
     };
     refusal(app.encrypt(request).await)?.must_be(Code::InvalidArgument, "INVALID_REQUEST", "16")?;
-    let items = vec![v1::batch_encrypt_request::Item::default(); 257];
+    let items = vec![v1::batch_encrypt_request::Item::default(); 1_025];
     let request = v1::BatchEncryptRequest {
         key: "demo/size".to_owned(),
         items,

@@ -9,7 +9,7 @@ pub const REQUEST_BYTES_MAX: usize = 20 * 1024 * 1024;
 /// Bytes of one answer as gRPC frames it.
 pub const RESPONSE_BYTES_MAX: usize = 20 * 1024 * 1024;
 /// Items of one batch.
-pub const BATCH_ITEMS_MAX: usize = 256;
+pub const BATCH_ITEMS_MAX: usize = 1_024;
 /// Random bytes of one call.
 pub const RANDOM_BYTES_MAX: u32 = 1_024;
 /// Bytes of a data key.

@@ -112,9 +112,9 @@ macro_rules! plain {
 plain! {
     /// Encrypts up to 64 KiB. For more see [`Client::encrypt_stream`].
     encrypt(EncryptRequest) -> EncryptResponse;
-    /// Encrypts up to 256 items; each has its own result.
+    /// Encrypts up to 1,024 items; each has its own result.
     batch_encrypt(BatchEncryptRequest) -> BatchEncryptResponse;
-    /// Decrypts up to 256 items; each has its own result. Wipe the plaintexts after use.
+    /// Decrypts up to 1,024 items; each has its own result. Wipe the plaintexts after use.
     batch_decrypt(BatchDecryptRequest) -> BatchDecryptResponse;
     /// Decrypts and encrypts inside the node.
     re_encrypt(ReEncryptRequest) -> ReEncryptResponse;

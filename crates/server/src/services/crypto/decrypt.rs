@@ -1,6 +1,6 @@
 //! Decrypting one message or a batch of them. Key and version are found in each message.
 
-use super::CryptoApi;
+use super::{CryptoApi, let_others_work};
 use crate::caller::Caller;
 use crate::error::ServiceError;
 use crate::unsealed::Unsealed;
@@ -250,12 +250,13 @@ async fn open_all(
     items: &[Item<'_>],
 ) -> Result<Vec<Result<SecretBytes, ServiceError>>, ServiceError> {
     let mut opened = Vec::with_capacity(items.len());
-    for item in items {
+    for (place, item) in items.iter().enumerate() {
         match open_one(unsealed, chosen, context, *item).await {
             Err(error @ ServiceError::Ciphertext(_)) => opened.push(Err(error)),
             Err(error) => return Err(error),
             Ok(plaintext) => opened.push(Ok(plaintext)),
         }
+        let_others_work(place).await;
     }
     if opened.iter().any(Result::is_ok) {
         return Ok(opened);

@@ -1,6 +1,6 @@
 //! Encrypting one message or a batch of them under one key and context.
 
-use super::{CryptoApi, check_size, item_error};
+use super::{CryptoApi, check_size, item_error, let_others_work};
 use crate::caller::Caller;
 use crate::error::ServiceError;
 use crate::limits::PLAINTEXT_BYTES_MAX;
@@ -81,9 +81,10 @@ impl Use for Encryption<'_> {
 impl Encryption<'_> {
     async fn seal_all(&self, unsealed: &Unsealed, chosen: &Chosen) -> Result<Sealed, ServiceError> {
         let mut blobs = Vec::with_capacity(self.items.len());
-        for item in self.items {
+        for (place, item) in self.items.iter().enumerate() {
             let context = self.under.context;
             blobs.push(seal_one(self.entropy, unsealed, chosen, context, item).await?);
+            let_others_work(place).await;
         }
         Ok(Sealed {
             key: chosen.name.to_string(),
