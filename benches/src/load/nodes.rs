@@ -1,0 +1,86 @@
+//! What the nodes themselves count.
+
+use conclave_client::v1::{ClusterStatusRequest, NodeStatus};
+use conclave_client::{Client, ClientError};
+use std::time::Instant;
+
+/// The counters of the nodes at one instant. One that does not answer is left out.
+#[derive(Clone, Debug)]
+pub(super) struct Counters {
+    read: Instant,
+    nodes: Vec<NodeStatus>,
+}
+
+/// What was counted between two looks.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Counted {
+    /// Entries that were applied.
+    pub(super) entries: u64,
+    /// Audit records in them.
+    pub(super) records: u64,
+    /// Syncs of disks a second, all nodes together; none, since nodes do not count them yet.
+    pub(super) syncs_per_second: Option<f64>,
+}
+
+impl Counters {
+    /// Asks all nodes that the client was given.
+    pub(super) async fn read(client: &Client) -> Self {
+        let ask = async |address: &str| -> Result<NodeStatus, ClientError> {
+            client
+                .node(address)?
+                .cluster_status(ClusterStatusRequest::default())
+                .await
+        };
+        let mut nodes = Vec::new();
+        for address in client.endpoints() {
+            nodes.extend(ask(address).await.ok());
+        }
+        Self {
+            read: Instant::now(),
+            nodes,
+        }
+    }
+
+    /// What came since an earlier look, by the node that is furthest of those seen in both; none if there is none.
+    pub(super) fn since(&self, earlier: &Self) -> Option<Counted> {
+        let before = |now: &NodeStatus| earlier.nodes.iter().find(|it| it.node_id == now.node_id);
+        let pairs = self
+            .nodes
+            .iter()
+            .filter_map(|now| Some((now, before(now)?)));
+        let (now, then) = pairs.max_by_key(|(now, _)| now.applied_index)?;
+        assert!(self.read >= earlier.read, "the earlier look came first");
+        Some(Counted {
+            entries: now.applied_index.saturating_sub(then.applied_index),
+            records: now.audit_size.saturating_sub(then.audit_size),
+            syncs_per_second: None,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counters(nodes: &[(u64, u64, u64)]) -> Counters {
+        let status = |(node_id, applied_index, audit_size): &(u64, u64, u64)| NodeStatus {
+            node_id: *node_id,
+            applied_index: *applied_index,
+            audit_size: *audit_size,
+            ..NodeStatus::default()
+        };
+        Counters {
+            read: Instant::now(),
+            nodes: nodes.iter().map(status).collect(),
+        }
+    }
+
+    #[test]
+    fn a_node_is_compared_with_itself() {
+        let before = counters(&[(1, 10, 100), (2, 9, 90)]);
+        let after = counters(&[(3, 99, 999), (1, 12, 160), (2, 20, 400)]);
+        let counted = after.since(&before).unwrap();
+        assert_eq!((counted.entries, counted.records), (11, 310));
+        assert_eq!(counters(&[]).since(&before), None);
+    }
+}
