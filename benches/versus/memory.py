@@ -52,16 +52,16 @@ def _look(start, wanted: set[str], settings: Settings) -> dict[str, tuple[float,
     return seen
 
 
-def measure_memory(
-    measures: Sequence[Measure], systems: Systems, settings: Settings, results: Results
-) -> None:
+def measure_memory(measures: Sequence[Measure], systems: Systems, settings: Settings, results: Results) -> None:
     """Looks at both, one after the other."""
     wanted = [measure for measure in measures if measure.name in NAMES]
     if not wanted:
         return
+    usual = Settings().load_seconds
+    shortened = "" if settings.load_seconds == usual else f" instead of {usual} s"
     notes = {
         RSS_IDLE: f"idle for {settings.idle_seconds} s",
-        RSS_LOADED: f"after {settings.load_seconds} s of load",
+        RSS_LOADED: f"after {settings.load_seconds} s of load{shortened}",
         RSS_KEYS: f"idle for {settings.idle_seconds} s",
     }
     names = {measure.name for measure in wanted}

@@ -105,9 +105,7 @@ class OpenBao:
         self._tag = 0
         ports = _free_ports(2 * len(NODES))
         pairs = zip(ports[::2], ports[1::2], strict=True)
-        self._nodes = [
-            Node(id, api, peer, directory / f"n{id}") for id, (api, peer) in zip(NODES, pairs, strict=True)
-        ]
+        self._nodes = [Node(id, api, peer, directory / f"n{id}") for id, (api, peer) in zip(NODES, pairs, strict=True)]
         self._make_certificates()
         for node in self._nodes:
             self._start(node)
@@ -123,7 +121,19 @@ class OpenBao:
         for words in (
             ["req", "-x509", *new_key, "-days", "30", "-subj", "/CN=versus", "-keyout", "ca.key", "-out", "ca.pem"],
             ["req", *new_key, "-subj", "/CN=127.0.0.1", "-keyout", "server.key", "-out", "server.csr"],
-            ["x509", "-req", *signed_by, "-days", "30", "-extfile", "extensions", "-in", "server.csr", "-out", "server.pem"],
+            [
+                "x509",
+                "-req",
+                *signed_by,
+                "-days",
+                "30",
+                "-extfile",
+                "extensions",
+                "-in",
+                "server.csr",
+                "-out",
+                "server.pem",
+            ],
         ):
             self._children.run([openssl, *words], timeout_seconds=60, cwd=self._tls)
         self._trust = ssl.create_default_context(cafile=str(self._tls / "ca.pem"))
@@ -131,9 +141,7 @@ class OpenBao:
     def _start(self, node: Node) -> None:
         """In a directory of its own, to which the path of its audit file is relative."""
         (node.directory / "data").mkdir(parents=True)
-        joins = "".join(
-            JOIN.format(api=other.api, tls=self._tls) for other in self._nodes if other is not node
-        )
+        joins = "".join(JOIN.format(api=other.api, tls=self._tls) for other in self._nodes if other is not node)
         config = node.directory / "config.hcl"
         settings = {"api": node.api, "peer": node.peer, "id": node.id, "directory": node.directory}
         config.write_text(CONFIG.format(**settings, tls=self._tls, joins=joins))
@@ -155,6 +163,8 @@ class OpenBao:
             answer = connection.getresponse()
             text = answer.read()
             return answer.status, json.loads(text) if text else {}
+        except (OSError, ValueError, http.client.HTTPException) as why:
+            raise Unmeasured(f"OpenBao's node {node.id} did not answer {method} {path}: {why}") from why
         finally:
             connection.close()
 
@@ -167,7 +177,7 @@ class OpenBao:
     def _health(self, node: Node) -> int:
         try:
             return self._ask(node, "GET", "sys/health")[0]
-        except (OSError, ValueError, http.client.HTTPException):
+        except Unmeasured:
             return 0
 
     def _until(self, what: str, done: Callable[[], bool]) -> None:
@@ -204,7 +214,11 @@ class OpenBao:
         self._until("three voters", self._is_settled)
 
     def _is_settled(self) -> bool:
-        status, answer = self._ask(self._leader(), "GET", "sys/storage/raft/autopilot/state")
+        """A node that has joined votes only after a while; until then a quorum is cheaper than it should be."""
+        try:
+            status, answer = self._ask(self._leader(), "GET", "sys/storage/raft/autopilot/state")
+        except Unmeasured:
+            return False
         state = answer.get("data") or {}
         return status == 200 and state["healthy"] and len(state["voters"]) == len(NODES)
 

@@ -5,6 +5,7 @@ Only processes started here are ever signalled, through the handles that were ke
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import select
@@ -60,7 +61,7 @@ class Children:
             [str(word) for word in command],
             env=environment,
             start_new_session=True,
-            preexec_fn=_die_with_parent,
+            preexec_fn=_die_with_parent,  # noqa: PLW1509 (there are no threads)
             **options,
         )
         self._running.append(child)
@@ -88,11 +89,17 @@ class Children:
         return out
 
     def stop(
-        self, children: Sequence[subprocess.Popen] | None = None, patience_seconds: float = PATIENCE_SECONDS
+        self,
+        children: Sequence[subprocess.Popen] | None = None,
+        patience_seconds: float = PATIENCE_SECONDS,
     ) -> None:
         """Ends these programs, or all, and waits until they are gone."""
         ending = list(self._running if children is None else children)
         for child in ending:
+            if child.stdin is not None:
+                # `cluster` has done its work on SIGTERM, but waits for the end of its input before it ends.
+                with contextlib.suppress(OSError):
+                    child.stdin.close()
             if child.poll() is None:
                 child.terminate()
         deadline = time.monotonic() + patience_seconds
@@ -102,8 +109,8 @@ class Children:
             except subprocess.TimeoutExpired:
                 child.kill()
                 child.wait()
-            for pipe in (child.stdin, child.stdout, child.stderr):
-                if pipe is not None and not pipe.closed:
+            for pipe in (child.stdout, child.stderr):
+                if pipe is not None:
                     pipe.close()
             if child in self._running:
                 self._running.remove(child)

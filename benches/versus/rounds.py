@@ -75,9 +75,7 @@ class Round:
         return self._once(("items", shape), largest)
 
 
-def measure_rounds(
-    measures: Sequence[Measure], systems: Systems, settings: Settings, results: Results
-) -> None:
+def measure_rounds(measures: Sequence[Measure], systems: Systems, settings: Settings, results: Results) -> None:
     """Measures all of them that loads are put on for."""
     wanted = [measure for measure in measures if measure.take is not None]
     for number in range(1, settings.rounds + 1):

@@ -31,9 +31,7 @@ FIGURES = {
 COMMANDS = {FAILOVER: "failover", HANDOVER: "handover", COLD_START: "cold-start"}
 
 
-def measure_trials(
-    measures: Sequence[Measure], systems: Systems, settings: Settings, results: Results
-) -> None:
+def measure_trials(measures: Sequence[Measure], systems: Systems, settings: Settings, results: Results) -> None:
     """Kills, hands over, starts cold, on the cluster that the rounds left behind."""
     counts = {FAILOVER: settings.failovers, HANDOVER: settings.handovers, COLD_START: settings.cold_starts}
     for kind, count in counts.items():
