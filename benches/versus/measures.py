@@ -95,10 +95,10 @@ def _rate(outcome: Outcome) -> float:
 
 
 def _versus(shape: Shape, figure: Callable[[Outcome], float], openbao: Shape | None = None):
-    """Both systems under the same load."""
+    """Both systems under the same load. OpenBao first: if it is missing, no load is put on in vain."""
 
     def take(this: Round) -> Sample:
-        ours, theirs = this.conclave(shape), this.openbao(openbao or shape)
+        theirs, ours = this.openbao(openbao or shape), this.conclave(shape)
         others = max(ours.others_percent, theirs.others_percent)
         return Sample(figure(ours), figure(theirs), others)
 

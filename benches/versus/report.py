@@ -136,8 +136,8 @@ class Results:
         for measure in measures:
             line = self._line(measure)
             told = line.to_json() if line else {"measure": measure.name}
-            if measure.name in self._failures:
-                told["error"] = self._failures[measure.name]
+            if measure.name in self._failures or not line:
+                told["error"] = self._failures.get(measure.name, "interrupted before")
             print(json.dumps(told), flush=True)
 
     def print_table(self, measures: Sequence[Measure]) -> None:
