@@ -106,13 +106,13 @@ impl BareMachine {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use conclave_core::{Body, ClusterId, Command, NodeId, TimeMs};
+    use conclave_core::{Body, ClusterId, Command, NodeId, PrincipalName, TimeMs};
     use conclave_env::mem::MemStorage;
 
     fn form() -> Vec<u8> {
         let body = Body::Form {
             cluster: ClusterId([7; 16]),
-            admins: Vec::new(),
+            admins: vec![PrincipalName::new("admin").unwrap()],
         };
         let (node, time) = (NodeId(1), TimeMs(1));
         Command { node, time, body }.encode()

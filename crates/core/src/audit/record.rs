@@ -226,7 +226,7 @@ mod tests {
 
     fn used() -> impl Strategy<Value = Option<UsedKey>> {
         let used = (
-            "[a-z]{1,9}/[a-z]{1,200}",
+            "[a-z]{1,9}/[a-z]{1,63}",
             any::<Option<[u8; 16]>>(),
             any::<Option<u32>>(),
             any::<u64>(),
