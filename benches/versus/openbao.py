@@ -27,7 +27,7 @@ PORTS = range(10_000, 16_900)  # below those of Conclave's cluster, and of the s
 SHARES, THRESHOLD = 5, 3
 START_SECONDS_MAX = 120
 POLL_SECONDS = 0.1
-FILL_SECONDS_MAX = 600
+FILL_SECONDS_MAX, FILL_BURST_SECONDS = 600, 5
 KEY = "versus"
 # What GET sys/health answers by its status.
 ACTIVE, NOT_INITIALISED, SEALED, STANDBY = 200, 501, 503, (429, 473)
@@ -277,11 +277,16 @@ class OpenBao:
         """Creates so many keys with new names."""
         leader = self._leader()
         address = f"https://127.0.0.1:{leader.api}"
-        request = self._request(Shape(operation="create-key"), leader)
-        wrk.run(self._children, address, request, Shape().callers, FILL_SECONDS_MAX, answers_max=count)
-        there = len(self._must(leader, "LIST", "transit/keys")["data"]["keys"])
-        if there < count:
-            raise Unmeasured(f"OpenBao created {there} of {count} keys within {FILL_SECONDS_MAX} s")
+        shape = Shape(operation="create-key")
+        deadline = time.monotonic() + FILL_SECONDS_MAX
+        there = 0
+        while there < count:
+            if time.monotonic() > deadline:
+                raise Unmeasured(f"OpenBao created {there} of {count} keys within {FILL_SECONDS_MAX} s")
+            # wrk always runs for all its time, though it asks nothing more after the last answer that it may have.
+            request = self._request(shape, leader)
+            wrk.run(self._children, address, request, shape.callers, FILL_BURST_SECONDS, answers_max=count - there)
+            there = len(self._must(leader, "LIST", "transit/keys")["data"]["keys"])
 
     def stop(self) -> None:
         """Ends the servers, at once, since nobody needs what they keep; their files stay until all are removed."""

@@ -69,7 +69,7 @@ def _quoted(text: str) -> str:
 
 
 def script(request: Request, answers_max: int | None = None) -> str:
-    """The Lua program of one run. It may end after a number of answers, before its time is over."""
+    """The Lua program of one run. It may stop asking after a number of answers, before its time is over."""
     headers = {"Content-Type": "application/json", **request.headers}
     lines = ['wrk.method = "POST"', f"wrk.body = {_quoted(request.body)}"]
     lines += [f"wrk.headers[{_quoted(name)}] = {_quoted(value)}" for name, value in headers.items()]
