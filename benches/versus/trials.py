@@ -49,4 +49,4 @@ def measure_trials(measures: Sequence[Measure], systems: Systems, settings: Sett
             for measure in wanted:
                 trials = seen.get(measure.name) or seen[kind]
                 figure = median(trials) if measure.name.endswith("-median") else max(trials)
-                results.add_trials(measure, Sample(figure, None, None, f"{count} trials"), trials)
+                results.add_trials(measure, Sample(figure, None, None, f"trials: {count}"), trials)
