@@ -58,7 +58,12 @@ fn main() -> ExitCode {
         .enable_all()
         .build()
         .context("the runtime does not start")
-        .and_then(|runtime| runtime.block_on(async { Box::pin(serve(arguments)).await }));
+        .and_then(|runtime| {
+            let ended = runtime.block_on(async { Box::pin(serve(arguments)).await });
+            // A thread may be reading the input, which nobody can interrupt.
+            runtime.shutdown_background();
+            ended
+        });
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

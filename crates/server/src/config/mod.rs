@@ -183,9 +183,9 @@ pub struct Raft {
 impl Default for Raft {
     fn default() -> Self {
         Self {
-            heartbeat_ms: 150,
-            election_timeout_min_ms: 600,
-            election_timeout_max_ms: 1_200,
+            heartbeat_ms: 100,
+            election_timeout_min_ms: 500,
+            election_timeout_max_ms: 1_000,
             snapshot_every_entries: 20_000,
             keep_entries: 5_000,
         }
@@ -300,7 +300,7 @@ mod tests {
         let config = parse(&text()).unwrap();
         assert_eq!(config.this_member().api, "127.0.0.1:7102");
         assert_eq!(config.data_dir, Path::new("/etc/conclave/data"));
-        assert_eq!(config.raft.heartbeat_ms, 150);
+        assert_eq!(config.raft.heartbeat_ms, 100);
     }
 
     #[test]
