@@ -43,6 +43,7 @@ build: ## Builds conclaved and conclave.
 
 test: prerequisites build ## Runs every test, with real processes and SoftHSM.
 	cargo test --release --locked --workspace --doc --quiet
+	python3 -m unittest discover --quiet benches/versus
 	@CONCLAVE_PYTHON="$$(cluster/dev/prerequisites.sh python)"; export CONCLAVE_PYTHON; \
 	if cargo nextest --version >/dev/null 2>&1; then \
 		echo "cargo nextest run"; \
