@@ -271,7 +271,7 @@ async fn what_is_too_large_is_refused_and_the_node_goes_on() -> Result<()> {
     refusal(app.batch_encrypt(request).await)?.must_be(
         Code::InvalidArgument,
         "INVALID_REQUEST",
-        "256",
+        "1024",
     )?;
     for length in [0, 1_025, u32::MAX] {
         let request = v1::GenerateRandomRequest {

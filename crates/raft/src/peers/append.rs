@@ -112,7 +112,7 @@ where
                 request = self.requests.next(), if has_room && !self.requests.is_done() => {
                     self.send_or_hold(request);
                 }
-                () = sleep_until(hold.unwrap_or_else(Instant::now)), if hold.is_some() => {
+                () = sleep_until(hold.unwrap_or_else(Instant::now)), if has_room && hold.is_some() => {
                     self.send_held();
                 }
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
