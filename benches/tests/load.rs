@@ -34,7 +34,6 @@ async fn load(cluster: &mut Cluster, line: &str) -> Result<Report> {
 async fn a_load_is_put_on_and_reported() {
     let options = Options {
         hsm: HsmKind::Software,
-        raft_as_shipped: true,
         ..Options::default()
     };
     let mut cluster = Cluster::start(options).await.unwrap();

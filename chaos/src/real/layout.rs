@@ -31,8 +31,6 @@ pub struct Options {
     pub log_level: &'static str,
     /// As `raft.snapshot_every_entries` and `raft.keep_entries`.
     pub snapshot: (u64, u64),
-    /// Without `[raft]`, so that timing and snapshots are those of a node as it is shipped.
-    pub raft_as_shipped: bool,
     /// The HSM.
     pub hsm: HsmKind,
     /// Where each node listens, in the order of their ids.
@@ -44,7 +42,6 @@ impl Default for Options {
         Self {
             log_level: "info",
             snapshot: (20_000, 5_000),
-            raft_as_shipped: false,
             hsm: HsmKind::SoftHsm,
             hosts: [Ipv4Addr::LOCALHOST; 3],
         }
@@ -181,31 +178,17 @@ impl Layout {
                  peer = \"{peer}\"\n"
             )?;
         }
-        let level = self.options.log_level;
+        let (level, (every, keep)) = (self.options.log_level, self.options.snapshot);
         let pki = self.dir.join("pki");
         write!(
             text,
             "[node]\nid = {id}\ndata_dir = \"data\"\n[log]\nlevel = \"{level}\"\n[tls]\n\
-             ca = \"{pki}/ca.pem\"\ncert = \"{pki}/node{id}.pem\"\nkey = \"{pki}/node{id}.key\"\n",
+             ca = \"{pki}/ca.pem\"\ncert = \"{pki}/node{id}.pem\"\nkey = \"{pki}/node{id}.key\"\n\
+             [raft]\nsnapshot_every_entries = {every}\nkeep_entries = {keep}\n",
             pki = pki.display(),
         )?;
-        self.write_raft(&mut text)?;
         self.write_hsm(&mut text, id)?;
         Ok(text)
-    }
-
-    fn write_raft(&self, text: &mut String) -> Result<()> {
-        if self.options.raft_as_shipped {
-            return Ok(());
-        }
-        let (every, keep) = self.options.snapshot;
-        write!(
-            text,
-            "[raft]\nheartbeat_ms = 100\nelection_timeout_min_ms = 500\n\
-             election_timeout_max_ms = 1000\nsnapshot_every_entries = {every}\n\
-             keep_entries = {keep}\n",
-        )?;
-        Ok(())
     }
 
     fn write_hsm(&self, text: &mut String, id: u64) -> Result<()> {

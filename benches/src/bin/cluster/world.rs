@@ -23,7 +23,6 @@ impl World {
     pub(crate) async fn start(hsm: HsmKind) -> Result<Self> {
         let options = Options {
             hsm,
-            raft_as_shipped: true,
             ..Options::default()
         };
         let cluster = Cluster::start(options).await?;
