@@ -309,6 +309,30 @@ proptest! {
     }
 }
 
+/// The node names the attempt, not the client: a retry in another one is the same request.
+#[test]
+fn a_retry_in_another_attempt_gets_the_first_answer() {
+    let unsealed = |custodian| Step {
+        node: 1,
+        time: 1,
+        actor: 0,
+        request: 6,
+        source: 1,
+        remember_state: false,
+        kind: steps::Kind::Event {
+            event: 2,
+            custodian,
+            set: 0,
+            reason: 9,
+        },
+    };
+    let formed = Step {
+        kind: steps::Kind::Form(vec![0]),
+        ..unsealed(0)
+    };
+    run(&[formed, unsealed(0), unsealed(1)]);
+}
+
 /// The bounds of the two memories, with more than they hold.
 #[test]
 fn memories_are_bounded_and_survive_a_restart() {

@@ -290,6 +290,9 @@ fn asked(change: &Change) -> String {
     match change {
         Change::CreateKey { spec, .. } => format!("create {spec:?}"),
         Change::RotateKey { name, .. } => format!("rotate {name}"),
+        // The unsealing of a node that they are part of is the node's own matter.
+        Change::Custody(CustodyEvent::Unsealed { set, .. }) => format!("unsealed {set}"),
+        Change::Custody(CustodyEvent::Cancelled { .. }) => "cancelled".to_owned(),
         Change::InitCustody(_)
         | Change::Transition { .. }
         | Change::Grant(_)
