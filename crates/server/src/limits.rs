@@ -49,6 +49,12 @@ pub const BATCH_BYTES_MAX: usize = 256 * 1024;
 pub const BATCHES_IN_FLIGHT_MAX: usize = 4;
 /// After this time a batch no longer keeps the next one waiting.
 pub const BATCH_STAGGER: Duration = Duration::from_millis(5);
+/// How long a batch waits for callers who have just been answered.
+pub const GATHER_MAX: Duration = Duration::from_millis(3);
+/// Records whose callers are worth waiting for.
+pub const GATHER_RECORDS_MIN: usize = 8;
+/// Pauses left out, at most, after some that were in vain.
+pub const GATHERS_SKIPPED_MAX: u32 = 64;
 /// Use records that wait for a batch.
 pub const RECORDS_WAITING_MAX: usize = 16 * 1024;
 /// How long a batch is proposed again before its callers are told that it is unknown what became of it.

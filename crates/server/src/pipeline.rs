@@ -5,16 +5,16 @@
 //! at a time serves most; where committing takes long because nodes are far apart, the next one does not wait for it. A
 //! batch whose answer was lost is proposed again under the same id, and `apply` counts it once.
 
+mod filling;
+
 use crate::error::ServiceError;
-use crate::limits::{
-    BATCH_BYTES_MAX, BATCH_PATIENCE, BATCH_RECORDS_MAX, BATCH_STAGGER, BATCHES_IN_FLIGHT_MAX,
-    RECORDS_WAITING_MAX,
-};
+use crate::limits::{BATCH_PATIENCE, BATCH_STAGGER, BATCHES_IN_FLIGHT_MAX, RECORDS_WAITING_MAX};
 use crate::replica_slot::ReplicaSlot;
 use conclave_core::planted::{Bug, is_planted};
 use conclave_core::{BatchId, Body, Command, NodeId, Outcome, UseBatch, UseRecord, Verdict};
 use conclave_env::Clock;
 use conclave_raft::ProposeError;
+use filling::{Company, Filling};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -118,53 +118,43 @@ impl UsePipeline {
 
 async fn run(committer: Arc<Committer>, mut records: mpsc::Receiver<Pending>) {
     let mut batches = JoinSet::new();
+    let mut company = Company::default();
     let mut sequence = 0;
     let mut begun = Instant::now();
-    while let Some(first) = records.recv().await {
-        may_begin(&mut batches, begun).await;
+    loop {
+        let first = tokio::select! {
+            biased;
+            Some(answered) = batches.join_next() => {
+                company.answered(answered.unwrap_or(0), records.len());
+                continue;
+            }
+            first = records.recv() => first,
+        };
+        let Some(first) = first else { break };
+        let mut filling = Filling::begin(first);
+        // The next batch waits for those under way, but not for long after the last of them has begun.
+        while !batches.is_empty() {
+            let has_room = batches.len() < BATCHES_IN_FLIGHT_MAX;
+            tokio::select! {
+                biased;
+                Some(answered) = batches.join_next() => {
+                    company.answered(answered.unwrap_or(0), records.len() + 1);
+                }
+                () = sleep_until(begun + BATCH_STAGGER), if has_room => break,
+            }
+        }
+        company.gather(&mut filling, &mut records).await;
+        filling.take_waiting(&mut records);
         begun = Instant::now();
-        let batch = fill(first, &mut records);
         let (committer, number) = (committer.clone(), sequence);
         sequence += 1;
-        batches.spawn(async move { committer.commit(number, batch).await });
+        batches.spawn(async move {
+            let records = filling.batch.len();
+            committer.commit(number, filling.batch).await;
+            records
+        });
     }
     while batches.join_next().await.is_some() {}
-}
-
-/// Waits for the batches under way, but not for long after the last of them has begun, while there may be more.
-async fn may_begin(batches: &mut JoinSet<()>, begun: Instant) {
-    while !batches.is_empty() {
-        let has_room = batches.len() < BATCHES_IN_FLIGHT_MAX;
-        tokio::select! {
-            biased;
-            _ = batches.join_next() => {}
-            () = sleep_until(begun + BATCH_STAGGER), if has_room => return,
-        }
-    }
-}
-
-/// Takes what waits already, up to the bounds of a batch.
-fn fill(first: Pending, records: &mut mpsc::Receiver<Pending>) -> Vec<Pending> {
-    let mut bytes = estimate(&first.record);
-    let mut batch = vec![first];
-    while batch.len() < BATCH_RECORDS_MAX && bytes < BATCH_BYTES_MAX {
-        let Ok(next) = records.try_recv() else { break };
-        bytes += estimate(&next.record);
-        batch.push(next);
-    }
-    batch
-}
-
-/// About as many bytes as the record takes in the log.
-fn estimate(record: &UseRecord) -> usize {
-    let context: usize = record
-        .context
-        .iter()
-        .map(|(name, value)| name.len() + value.len())
-        .sum();
-    let keys = record.key.iter().chain(&record.destination);
-    let keys: usize = keys.map(|key| key.name.as_str().len() + 32).sum();
-    64 + record.principal.as_str().len() + record.source.len() + context + keys
 }
 
 impl Committer {
