@@ -34,8 +34,11 @@ class Conclave:
 
     name = "conclave"
 
-    def __init__(self, binaries: Path, children: Children) -> None:
-        """Starts them. Each node's audit record of a use is on a quorum's disks before its answer."""
+    def __init__(self, binaries: Path, children: Children, keep: bool = False) -> None:
+        """Starts them. Each node's audit record of a use is on a quorum's disks before its answer.
+
+        `keep`: their files stay when they end, which needs that `children` do not remove the directory around them.
+        """
         self._binaries = binaries
         self._children = children
         self._buffer = bytearray()
@@ -46,7 +49,7 @@ class Conclave:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
-                env={"CONCLAVE_BIN_DIR": str(binaries)},
+                env={"CONCLAVE_BIN_DIR": str(binaries), **({"CONCLAVE_KEEP": "1"} if keep else {})},
             )
         self._state = self._answer(START_SECONDS_MAX)
 
@@ -78,16 +81,26 @@ class Conclave:
         """The servers' processes."""
         return [node.pid for node in self.nodes()]
 
-    def put_load(self, shape: Shape, seconds: int, warmup_seconds: int) -> Outcome:
+    def node_dirs(self) -> list[Path]:
+        """Where each node has its `config.toml` and its `data`."""
+        return [Path(self._state["dir"]) / f"node{node['id']}" for node in self._state["nodes"]]
+
+    def put_load(self, shape: Shape, seconds: float, warmup_seconds: float) -> Outcome:
         """Measures for so long."""
+        return self.try_load(shape, seconds, warmup_seconds).checked("Conclave")
+
+    def try_load(self, shape: Shape, seconds: float, warmup_seconds: float) -> Outcome:
+        """The same where failures are something to measure."""
         window = ["--seconds", seconds, "--warmup-seconds", warmup_seconds]
         return self._load(shape, window, seconds + warmup_seconds)
 
+    def answer(self, shape: Shape, count: int, seconds_max: int) -> Outcome:
+        """Answers so many requests, or as many as there is time for, be it none."""
+        return self._load(shape, ["--requests", count, "--seconds", seconds_max], seconds_max)
+
     def create_keys(self, count: int) -> None:
         """Creates so many keys with new names."""
-        shape = Shape(operation="create-key")
-        window = ["--requests", count, "--seconds", FILL_SECONDS_MAX]
-        made = self._load(shape, window, FILL_SECONDS_MAX).requests
+        made = self.answer(Shape(operation="create-key"), count, FILL_SECONDS_MAX).checked("Conclave").requests
         if made < count:
             raise Unmeasured(f"Conclave created {made} of {count} keys within {FILL_SECONDS_MAX} s")
 
@@ -102,12 +115,13 @@ class Conclave:
         command += ["--operation", operation, "--payload-bytes", shape.payload_bytes]
         command += ["--batch", shape.batch, "--callers", shape.callers]
         command += ["--connections", min(shape.connections, shape.callers)]
+        command += ["--rate", shape.rate] if shape.rate else []
         command += ["--unary"] if shape.unary else []
         command += ["--node", nodes[-1].endpoint] if shape.through == "follower" else []
         for node in nodes:
             command += ["--pid", node.pid]
         told = json.loads(self._children.run(command, timeout_seconds=seconds + SPARE_SECONDS))
-        latency = told["latency_ms"] or {"p50": 0.0, "p99": 0.0}
+        latency = told["latency_ms"] or {"p50": 0.0, "p99": 0.0, "max": 0.0}
         failures = [f"{error['first']} ({reason})" for reason, error in told["errors"].items()]
         return Outcome(
             items_per_second=told["items_per_second"],
@@ -118,7 +132,8 @@ class Conclave:
             requests=told["requests"],
             failed=told["failed"],
             first_failure="; ".join(failures),
-        ).checked("Conclave")
+            max_ms=latency["max"],
+        )
 
     def stop(self) -> None:
         """Ends the nodes; `cluster` deletes their files."""

@@ -19,6 +19,7 @@ class Shape:
     payload_bytes: int = 32
     batch: int = 1
     connections: int = 8  # Conclave's; callers are spread over them
+    rate: float | None = None  # Conclave's: so many fall due each second, whether the ones before are answered or not
     unary: bool = False  # Conclave's: one gRPC call for each request
     through: str = "leader"  # Conclave's: leader or follower
     protection: str = "software"  # Conclave's: software or hsm
@@ -36,10 +37,16 @@ class Outcome:
     requests: int
     failed: int
     first_failure: str = ""
+    max_ms: float = 0.0
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether it measured something else than answers."""
+        return self.requests == 0 or self.failed > FAILED_SHARE_MAX * self.requests
 
     def checked(self, system: str) -> Outcome:
         """Itself, unless it measured something else than answers."""
-        if self.requests == 0 or self.failed > FAILED_SHARE_MAX * self.requests:
+        if self.has_failed:
             raise Unmeasured(
                 f"{system} answered {self.requests} requests and failed {self.failed}: "
                 f"{self.first_failure or 'see its logs'}"

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from conclave import Limit
 from load import Outcome, Shape
+from targets import Target, at_least, at_most
 
 # Where the API takes fewer items in one call, as many as it takes.
 BATCH_ITEMS = 1000
@@ -29,32 +30,6 @@ class Sample:
     other: float | None
     others_percent: float | None
     note: str = ""
-
-
-@dataclass(frozen=True)
-class Target:
-    """A bound of the ratio; of the figure itself where there is no ratio."""
-
-    sign: str
-    bound: float
-    text: str
-
-    def is_met(self, value: float) -> bool:
-        """Whether the value is on the right side."""
-        return value >= self.bound if self.sign == ">=" else value <= self.bound
-
-    def __str__(self) -> str:
-        return f"{self.sign} {self.text}"
-
-
-def at_least(bound: float) -> Target:
-    """A ratio that must be reached."""
-    return Target(">=", bound, f"{bound:g}")
-
-
-def at_most(bound: float, text: str = "") -> Target:
-    """A ratio, or a figure in the measure's unit, that must not be exceeded."""
-    return Target("<=", bound, text or f"{bound:g}")
 
 
 class Round(Protocol):

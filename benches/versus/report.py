@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from statistics import median
@@ -13,13 +13,35 @@ from measures import Measure, Sample
 from processes import Unmeasured
 
 HEAD = ("measure", "conclave", "openbao or limit", "ratio", "spread", "target", "met", "others")
+OTHERS = "others: the most of the machine's CPU that other programs had meanwhile; above 10 % do not trust it."
+# How a measurement may fail without anything being wrong with this program.
+FAILURES = (Unmeasured, OSError, KeyError, ValueError)
 
 
-def _text(value: float | None) -> str:
+def text(value: float | None) -> str:
     """Three digits that matter, and no fewer than are before the point."""
     if value is None:
         return "-"
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def rounded(value: float) -> float:
+    """Five digits: more are noise."""
+    return float(f"{value:.5g}")
+
+
+def reason_of(failure: Exception) -> str:
+    """Why something was not measured."""
+    return str(failure) if isinstance(failure, Unmeasured) else f"{type(failure).__name__}: {failure}"
+
+
+def print_rows(rows: Sequence[Sequence[str]], words: Container[int]) -> None:
+    """A table. Columns of words begin at one place; the others, of figures, end at one."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = enumerate(zip(row, widths, strict=True))
+        line = (cell.ljust(width) if column in words else cell.rjust(width) for column, (cell, width) in cells)
+        print("  ".join(line).rstrip())
 
 
 @dataclass(frozen=True)
@@ -63,10 +85,10 @@ class Line:
         unit = self.measure.unit
         return (
             self.measure.name,
-            f"{_text(self.conclave)} {unit}",
-            f"{_text(self.other)} {unit}" if self.other is not None else "-",
-            _text(self.ratio),
-            f"{_text(self.spread[0])}..{_text(self.spread[1])}",
+            f"{text(self.conclave)} {unit}",
+            f"{text(self.other)} {unit}" if self.other is not None else "-",
+            text(self.ratio),
+            f"{text(self.spread[0])}..{text(self.spread[1])}",
             self.target(),
             "yes" if self.is_met else "NO",
             "-" if self.others_percent is None else f"{self.others_percent:.0f} %",
@@ -95,11 +117,11 @@ class Results:
         """Whatever inside cannot be measured is said and noted, and the rest goes on."""
         try:
             yield
-        except (Unmeasured, OSError, KeyError, ValueError) as why:
-            text = str(why) if isinstance(why, Unmeasured) else f"{type(why).__name__}: {why}"
-            print(f"versus: {label} not measured: {text}", file=sys.stderr, flush=True)
+        except FAILURES as why:
+            reason = reason_of(why)
+            print(f"versus: {label} not measured: {reason}", file=sys.stderr, flush=True)
             for measure in measures:
-                self._failures[measure.name] = text
+                self._failures[measure.name] = reason
 
     @property
     def is_complete(self) -> bool:
@@ -109,10 +131,10 @@ class Results:
     @staticmethod
     def describe(measure: Measure, sample: Sample) -> str:
         """One sample as a line of progress."""
-        text = f"conclave {_text(sample.conclave)} {measure.unit}"
+        words = f"conclave {text(sample.conclave)} {measure.unit}"
         if sample.other is not None:
-            text += f", {measure.against} {_text(sample.other)}, ratio {_text(_ratio(sample))}"
-        return text + f", others {sample.others_percent:.0f} %"
+            words += f", {measure.against} {text(sample.other)}, ratio {text(_ratio(sample))}"
+        return words + f", others {sample.others_percent:.0f} %"
 
     def _line(self, measure: Measure) -> Line | None:
         samples = self._samples.get(measure.name)
@@ -123,10 +145,10 @@ class Results:
         spread = ratios or self._trials.get(measure.name) or [sample.conclave for sample in samples]
         return Line(
             measure=measure,
-            conclave=_rounded(median(sample.conclave for sample in samples)),
-            other=_rounded(median(sample.other for sample in samples)) if ratios else None,
-            ratio=_rounded(median(ratios)) if ratios else None,
-            spread=(_rounded(min(spread)), _rounded(max(spread))),
+            conclave=rounded(median(sample.conclave for sample in samples)),
+            other=rounded(median(sample.other for sample in samples)) if ratios else None,
+            ratio=rounded(median(ratios)) if ratios else None,
+            spread=(rounded(min(spread)), rounded(max(spread))),
             others_percent=round(max(others), 1) if others else None,
             notes=tuple(dict.fromkeys(sample.note for sample in samples if sample.note)),
         )
@@ -143,26 +165,14 @@ class Results:
     def print_table(self, measures: Sequence[Measure]) -> None:
         """The table, and below it what else is to be known of its lines."""
         lines = [line for line in map(self._line, measures) if line]
-        rows = [HEAD, *(line.to_row() for line in lines)]
-        widths = [max(len(row[column]) for row in rows) for column in range(len(HEAD))]
-        for row in rows:
-            first, *rest = (
-                cell.ljust(width) if column in (0, 5, 6) else cell.rjust(width)
-                for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-            )
-            print("  ".join([first, *rest]).rstrip())
+        print_rows([HEAD, *(line.to_row() for line in lines)], words=(0, 5, 6))
         for line in lines:
             if line.notes:
                 print(f"{line.measure.name}: {'; '.join(line.notes)}")
         for name, why in self._failures.items():
             print(f"{name}: NOT MEASURED in every round: {why}")
-        print("others: the most of the machine's CPU that other programs had meanwhile; above 10 % do not trust it.")
+        print(OTHERS)
 
 
 def _ratio(sample: Sample) -> float:
     return sample.conclave / sample.other if sample.other else float("inf")
-
-
-def _rounded(value: float) -> float:
-    """Five digits: more are noise."""
-    return float(f"{value:.5g}")

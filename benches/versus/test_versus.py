@@ -14,9 +14,10 @@ from pathlib import Path
 
 import machine
 import wrk
-from measures import MEASURES, Sample, at_least, at_most, chosen
+from measures import MEASURES, Sample, chosen
 from processes import Children, Unmeasured, read_line
 from report import Results
+from targets import at_least, at_most
 
 NAMED = {measure.name: measure for measure in MEASURES}
 
