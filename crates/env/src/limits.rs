@@ -42,6 +42,9 @@ pub const HMAC_MESSAGE_BYTES_MAX: usize = 64 << 10;
 /// Most random bytes asked from a module in one call.
 pub const RANDOM_BYTES_MAX: usize = 64 << 10;
 
+/// Calls that a thread of the module makes before it hands over their answers.
+pub const CALLS_TOGETHER_MAX: usize = 8;
+
 /// Callers of [`Store::sync`](crate::Store::sync) that wait; above, the store answers an error.
 pub const SYNCS_WAITING_MAX: usize = 65_536;
 /// The watermark file is fsynced at most once in this time.
@@ -52,6 +55,9 @@ pub const WRITE_BUFFER_BYTES: usize = 16 << 20;
 pub const DATABASE_BUFFERS_BYTES: usize = 64 << 20;
 /// Write-ahead log that is kept before tables are flushed, in bytes: what a restart has to replay.
 pub const WAL_BYTES_MAX: u64 = 128 << 20;
+/// Bytes of tables that earlier checkpoints hold, which each checkpoint reads again to see whether they are still what
+/// they were.
+pub const SCRUB_BYTES: u64 = 64 << 20;
 /// Block cache of all databases together, in bytes.
 pub const BLOCK_CACHE_BYTES: usize = 32 << 20;
 

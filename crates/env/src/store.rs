@@ -147,6 +147,9 @@ pub type Row = (Vec<u8>, Vec<u8>);
 /// Called once, when what was written before is durable or has failed. It must be quick and not block.
 pub type Done = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 
+/// Called once, when a checkpoint is complete and durable, or is not there. It must be quick and not block.
+pub type Taken = Box<dyn FnOnce(Result<Checkpoint, StoreError>) + Send>;
+
 /// A file of a checkpoint.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct CheckpointFile {
@@ -171,8 +174,8 @@ pub struct Checkpoint {
 
 /// One open database.
 ///
-/// Every call is quick enough to be made from an async task, except `checkpoint` and `install`, which may take
-/// tens of milliseconds. Errors other than [`StoreError::NoCheckpoint`] are final for this handle: drop it and
+/// Every call is quick enough to be made from an async task, except `checkpoint`, which may take tens of milliseconds,
+/// and `install`, which reads all that there is. Errors other than [`StoreError::NoCheckpoint`] are final for this handle: drop it and
 /// open the database again.
 pub trait Store: Send + Sync + 'static {
     /// One row.
@@ -210,12 +213,17 @@ pub trait Store: Send + Sync + 'static {
     /// together share one fsync.
     fn sync(&self, done: Done);
 
-    /// Takes a checkpoint. It is complete and durable when it returns, and holds exactly what had been written.
-    /// One of the same name is replaced.
+    /// How often the disk was made to sync for those who called [`Store::sync`], since the database was opened.
+    fn syncs(&self) -> u64;
+
+    /// Takes a checkpoint that holds exactly what had been written when this is called, and calls `taken` when it is
+    /// complete and durable: what takes long, reading back and digests, may go on after this has returned. One of the
+    /// same name is replaced. Checkpoints are taken one after the other; one that is not complete when the database is
+    /// closed is not taken.
     ///
     /// # Errors
-    /// As the disk has them; then there is no checkpoint of that name.
-    fn checkpoint(&self, name: &str, meta: &[u8]) -> Result<Checkpoint, StoreError>;
+    /// As the disk has them, given to `taken`; then there is no checkpoint of that name, unless there was one.
+    fn checkpoint(&self, name: &str, meta: &[u8], taken: Taken);
 
     /// The checkpoints there are, in the order of their names.
     ///

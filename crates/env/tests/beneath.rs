@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 #![cfg(feature = "rocksdb")]
 
-use conclave_env::contract::{checkpoint_contract, store_contract, sync};
+use conclave_env::contract::{checkpoint, checkpoint_contract, store_contract, sync};
 use conclave_env::mem::{Beneath as _, Cut, MemStorage};
 use conclave_env::os::RocksStorage;
 use conclave_env::{Batch, Database, Storage, Store};
@@ -125,7 +125,7 @@ async fn run(storage: &MemStorage, steps: Vec<Step>) {
         }
         match &step {
             Step::Sync => drop(sync(&*store).await),
-            Step::Checkpoint => drop(store.checkpoint("one", b"meta")),
+            Step::Checkpoint => drop(checkpoint(&*store, "one", b"meta")),
             Step::Install => drop(store.install("one")),
             Step::CutAt(cut) => storage.cut_at(*cut),
             Step::Kill => storage.kill(),

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 #![cfg(feature = "rocksdb")]
 
-use conclave_env::contract::{checkpoint_contract, store_contract, sync};
+use conclave_env::contract::{checkpoint, checkpoint_contract, store_contract, sync};
 use conclave_env::os::RocksStorage;
 use conclave_env::{Batch, Database, Storage, StoreError};
 use std::cell::Cell;
@@ -206,7 +206,7 @@ async fn what_a_crash_left_behind_is_removed() {
     let dir = tempfile::tempdir().unwrap();
     let database = written(dir.path()).await;
     let store = RocksStorage::new(dir.path()).open(DATABASE).unwrap();
-    store.checkpoint("kept", b"").unwrap();
+    checkpoint(&*store, "kept", b"").unwrap();
     drop(store);
     let checkpoints = database.join("checkpoints");
     fs::create_dir(database.join("db-2")).unwrap();
@@ -233,7 +233,7 @@ async fn a_damaged_checkpoint_is_not_installed() {
     let dir = tempfile::tempdir().unwrap();
     let database = written(dir.path()).await;
     let store = RocksStorage::new(dir.path()).open(DATABASE).unwrap();
-    let taken = store.checkpoint("snap", b"").unwrap();
+    let taken = checkpoint(&*store, "snap", b"").unwrap();
     let table = taken
         .files
         .iter()
@@ -260,7 +260,7 @@ async fn damaged_rows_are_not_in_a_checkpoint() {
     let dir = tempfile::tempdir().unwrap();
     let database = written(dir.path()).await;
     let store = RocksStorage::new(dir.path()).open(DATABASE).unwrap();
-    store.checkpoint("whole", b"").unwrap();
+    checkpoint(&*store, "whole", b"").unwrap();
     let tables = fs::read_dir(database.join("db-1")).unwrap();
     let tables = tables.map(|entry| entry.unwrap().path());
     let table = tables
@@ -271,12 +271,68 @@ async fn damaged_rows_are_not_in_a_checkpoint() {
     data[500] ^= 1;
     // In place, as a disk does it: the files of the first checkpoint are these.
     fs::write(&table, data).unwrap();
-    let error = store.checkpoint("next", b"").unwrap_err();
+    let error = checkpoint(&*store, "next", b"").unwrap_err();
     assert!(matches!(error, StoreError::Corrupt { .. }), "{error}");
     let names = store.checkpoints().unwrap();
     assert_eq!(names.len(), 1);
     assert!(store.write(batch(1)).is_err(), "the handle is at its end");
     assert!(store.install("whole").is_err());
+}
+
+/// Tables that an earlier checkpoint holds are vouched for by it, and not described anew.
+#[tokio::test]
+async fn a_checkpoint_shares_what_an_earlier_one_holds() {
+    let dir = tempfile::tempdir().unwrap();
+    let database = written(dir.path()).await;
+    let storage = RocksStorage::new(dir.path());
+    let store = storage.open(DATABASE).unwrap();
+    let first = checkpoint(&*store, "first", b"").unwrap();
+    store.write(batch(200)).unwrap();
+    drop(store);
+    let store = storage.open(DATABASE).unwrap();
+    let second = checkpoint(&*store, "second", b"").unwrap();
+    let tables = |taken: &conclave_env::store::Checkpoint| -> Vec<_> {
+        let tables = taken.files.iter().filter(|it| it.name.contains(".sst"));
+        tables.cloned().collect()
+    };
+    let new: Vec<_> = tables(&second)
+        .into_iter()
+        .filter(|table| !tables(&first).contains(table))
+        .collect();
+    assert!(!new.is_empty() && new.len() < tables(&second).len());
+    // What is new is read: damage to it is found.
+    store.write(batch(201)).unwrap();
+    let newest = database.join("db-1").join(&new[0].name);
+    let mut data = fs::read(&newest).unwrap();
+    data[10] ^= 1;
+    fs::write(&newest, data).unwrap();
+    let error = checkpoint(&*store, "third", b"").unwrap_err();
+    assert!(matches!(error, StoreError::Corrupt { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn closing_answers_whoever_waits_for_a_checkpoint() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(written(dir.path()).await);
+    let storage = RocksStorage::new(dir.path());
+    for _ in 0..20 {
+        let store = storage.open(DATABASE).unwrap();
+        let (answer, answers) = std::sync::mpsc::channel();
+        for name in ["one", "two"] {
+            let answer = answer.clone();
+            let taken = Box::new(move |taken| answer.send(taken).unwrap());
+            store.checkpoint(name, b"", taken);
+        }
+        drop((store, answer));
+        assert_eq!(answers.iter().count(), 2);
+        // It is closed: the lock is free, and what was not complete is gone.
+        let store = storage.open(DATABASE).unwrap();
+        assert!(store.read("rows", &[9]).unwrap().is_some());
+        for taken in store.checkpoints().unwrap() {
+            store.install(&taken.name).unwrap();
+            store.remove_checkpoint(&taken.name).unwrap();
+        }
+    }
 }
 
 #[tokio::test]

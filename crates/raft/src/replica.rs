@@ -220,6 +220,11 @@ impl Replica {
         ReplicaStatus { applied, ..status }
     }
 
+    /// How often the disk was synced for the log since this replica was opened: entries that wait together share one.
+    pub fn log_syncs(&self) -> u64 {
+        self.0.log.syncs()
+    }
+
     /// Why this replica has stopped, if it has. As in [`Replica::status`], and quicker.
     pub fn fault(&self) -> Option<String> {
         self.0.fault.get()

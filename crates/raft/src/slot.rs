@@ -1,7 +1,7 @@
 //! An open database that can be closed while openraft's tasks still know it.
 
 use crate::fault::Fault;
-use conclave_env::store::Done;
+use conclave_env::store::{Checkpoint, Done, Taken};
 use conclave_env::{Database, Storage, Store, StoreError};
 use parking_lot::RwLock;
 use std::sync::Arc;
@@ -82,6 +82,26 @@ impl StoreSlot {
         synced.await.unwrap_or_else(|_| Err(self.closed()))
     }
 
+    /// How often the disk was synced since the database was opened; none if it is closed.
+    pub(crate) fn syncs(&self) -> u64 {
+        self.store.read().as_ref().map_or(0, |store| store.syncs())
+    }
+
+    /// Takes a checkpoint; the answer comes when it is complete. An error does not end the replica: see [`Self::note`].
+    pub(crate) fn checkpoint(
+        &self,
+        name: &str,
+        meta: &[u8],
+    ) -> oneshot::Receiver<Result<Checkpoint, StoreError>> {
+        let (answer, taken) = oneshot::channel();
+        let taken_then: Taken = Box::new(move |result| drop(answer.send(result)));
+        match &*self.store.read() {
+            Some(store) => store.checkpoint(name, meta, taken_then),
+            None => taken_then(Err(self.closed())),
+        }
+        taken
+    }
+
     /// Closes the database; every later use is an error.
     pub(crate) fn close(&self) {
         drop(self.store.write().take());
@@ -95,7 +115,7 @@ impl StoreSlot {
         }
     }
 
-    fn closed(&self) -> StoreError {
+    pub(crate) fn closed(&self) -> StoreError {
         let path = self.database.name.to_owned();
         StoreError::Io {
             path,

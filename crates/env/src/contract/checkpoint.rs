@@ -1,6 +1,6 @@
 //! The promises of [`Store`] about checkpoints.
 
-use super::store::{DATABASE, open, put, rows, sync};
+use super::store::{DATABASE, checkpoint, open, put, rows, sync};
 use crate::store::{Checkpoint, CheckpointFile, Storage, Store, StoreError};
 use std::sync::Arc;
 
@@ -47,7 +47,11 @@ fn a_checkpoint_is_exact_and_never_changes(storage: Arc<dyn Storage>) {
     let (_storage, store) = open(storage);
     fill(&*store, 100);
     let before = (rows(&*store, "one"), rows(&*store, "two"));
-    let taken = store.checkpoint("snap-1", b"meta").unwrap();
+    let (answer, answers) = std::sync::mpsc::channel();
+    let taken = Box::new(move |taken| answer.send(taken).unwrap());
+    store.checkpoint("snap-1", b"meta", taken);
+    put(&*store, "one", b"meanwhile", b"x");
+    let taken = answers.recv().unwrap().unwrap();
     assert_eq!(
         (taken.name.as_str(), &taken.meta[..]),
         ("snap-1", &b"meta"[..])
@@ -80,10 +84,10 @@ fn a_checkpoint_is_exact_and_never_changes(storage: Arc<dyn Storage>) {
 
 fn one_of_the_same_name_is_replaced(storage: Arc<dyn Storage>) {
     let (_storage, store) = open(storage);
-    store.checkpoint("b", b"1").unwrap();
-    store.checkpoint("a", b"2").unwrap();
+    checkpoint(&*store, "b", b"1").unwrap();
+    checkpoint(&*store, "a", b"2").unwrap();
     put(&*store, "one", b"a", b"1");
-    store.checkpoint("b", b"3").unwrap();
+    checkpoint(&*store, "b", b"3").unwrap();
     let metas: Vec<Vec<u8>> = store
         .checkpoints()
         .unwrap()
@@ -101,7 +105,7 @@ fn one_of_the_same_name_is_replaced(storage: Arc<dyn Storage>) {
 fn a_checkpoint_survives_a_reopen(storage: Arc<dyn Storage>) {
     let (storage, store) = open(storage);
     fill(&*store, 10);
-    let taken = store.checkpoint("kept", b"m").unwrap();
+    let taken = checkpoint(&*store, "kept", b"m").unwrap();
     drop(store);
     let store = storage.open(DATABASE).unwrap();
     assert_eq!(store.checkpoints().unwrap(), [taken]);
@@ -112,7 +116,7 @@ fn a_checkpoint_survives_a_reopen(storage: Arc<dyn Storage>) {
 async fn a_received_checkpoint_is_installed(from: Arc<dyn Storage>, to: Arc<dyn Storage>) {
     let (_from, source) = open(from);
     fill(&*source, 500);
-    let taken = source.checkpoint("snap", b"at 500").unwrap();
+    let taken = checkpoint(&*source, "snap", b"at 500").unwrap();
     let (to, target) = open(to);
     put(&*target, "one", b"stale", b"x");
     put(&*target, "two", b"stale", b"x");
@@ -138,7 +142,7 @@ async fn a_received_checkpoint_is_installed(from: Arc<dyn Storage>, to: Arc<dyn 
 async fn what_was_installed_survives_and_takes_writes(storage: Arc<dyn Storage>) {
     let (storage, store) = open(storage);
     fill(&*store, 20);
-    store.checkpoint("one", b"").unwrap();
+    checkpoint(&*store, "one", b"").unwrap();
     fill(&*store, 40);
     store.install("one").unwrap();
     put(&*store, "one", b"after", b"x");
@@ -162,7 +166,7 @@ fn assert_corrupt<T>(result: Result<T, StoreError>, what: &str) {
 fn damaged_transfers_are_refused(from: Arc<dyn Storage>, to: Arc<dyn Storage>) {
     let (_from, source) = open(from);
     fill(&*source, 50);
-    let taken = source.checkpoint("snap", b"").unwrap();
+    let taken = checkpoint(&*source, "snap", b"").unwrap();
     let (_to, target) = open(to);
     fill(&*target, 1);
     let largest = (0..taken.files.len())
@@ -253,7 +257,7 @@ fn bad_names_are_refused(storage: Arc<dyn Storage>) {
 
 fn what_is_not_there_is_not_found(storage: Arc<dyn Storage>) {
     let (_storage, store) = open(storage);
-    let taken = store.checkpoint("here", b"").unwrap();
+    let taken = checkpoint(&*store, "here", b"").unwrap();
     let is_missing = |result: Result<Vec<u8>, StoreError>| {
         matches!(result, Err(StoreError::NoCheckpoint { .. }))
     };

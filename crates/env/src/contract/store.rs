@@ -1,6 +1,6 @@
 //! The promises of [`Store`] about rows.
 
-use crate::store::{Batch, Database, Row, Storage, Store, StoreError};
+use crate::store::{Batch, Checkpoint, Database, Row, Storage, Store, StoreError};
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -23,6 +23,16 @@ pub async fn sync(store: &dyn Store) -> Result<(), StoreError> {
         let _ = done.send(result);
     }));
     wait.await.expect("a store answers every sync")
+}
+
+/// Takes a checkpoint, and waits until it is complete.
+///
+/// # Errors
+/// What the store answers.
+pub fn checkpoint(store: &dyn Store, name: &str, meta: &[u8]) -> Result<Checkpoint, StoreError> {
+    let (answer, answers) = std::sync::mpsc::channel();
+    store.checkpoint(name, meta, Box::new(move |taken| drop(answer.send(taken))));
+    answers.recv().expect("a store answers every checkpoint")
 }
 
 /// Runs the suite; `make` gives a new and empty storage each time.
@@ -206,6 +216,7 @@ async fn synced_rows_survive_a_reopen(storage: Arc<dyn Storage>) {
         assert_eq!(rows(&*store, "one"), expected, "round {round}");
         put(&*store, "one", &[round], &vec![round; 100_000]);
         sync(&*store).await.unwrap();
+        assert_eq!(store.syncs(), 1, "since the open");
         expected.push((vec![round], vec![round; 100_000]));
     }
 }

@@ -1,6 +1,6 @@
 //! A real disk beneath a simulated one: what the simulated one says is done there too, and compared.
 
-use crate::store::{Database, Row, Storage, Store, StoreError};
+use crate::store::{Checkpoint, Database, Row, Storage, Store, StoreError};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
@@ -167,6 +167,23 @@ pub(super) fn sync_now(store: &dyn Store) -> Result<(), StoreError> {
     store.sync(Box::new(move |result| *given.lock() = Some(result)));
     let answer = answer.lock().take();
     answer.expect("a store beneath syncs before it returns")
+}
+
+/// Has taken a checkpoint when it returns.
+pub(super) fn checkpoint_now(
+    store: &dyn Store,
+    name: &str,
+    meta: &[u8],
+) -> Result<Checkpoint, StoreError> {
+    let answer = Arc::new(Mutex::new(None));
+    let given = Arc::clone(&answer);
+    store.checkpoint(
+        name,
+        meta,
+        Box::new(move |taken| *given.lock() = Some(taken)),
+    );
+    let answer = answer.lock().take();
+    answer.expect("a store beneath takes a checkpoint before it returns")
 }
 
 /// All rows of a database, by table.

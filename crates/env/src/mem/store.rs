@@ -1,11 +1,11 @@
 //! One database on the disk of a simulated machine.
 
-use super::beneath::{Underside, all_rows, sync_now};
+use super::beneath::{Underside, all_rows, checkpoint_now, sync_now};
 use super::disk::Disk;
 use super::receiver::{MemReceiver, ReceiverBeneath};
 use super::storage::{Cut, Machine};
 use crate::checkpoint::{is_checkpoint_name, objection};
-use crate::store::{Batch, Checkpoint, Database, Done, Receiver, Row, Store, StoreError};
+use crate::store::{Batch, Checkpoint, Database, Done, Receiver, Row, Store, StoreError, Taken};
 use parking_lot::Mutex;
 use std::ops::Bound;
 use std::sync::Arc;
@@ -119,6 +119,7 @@ impl Handle {
 pub(super) struct Syncs {
     waiting: Vec<Done>,
     is_running: bool,
+    done: u64,
     /// The error that ended this handle's life as a writer.
     failed: Option<StoreError>,
 }
@@ -179,6 +180,7 @@ fn flush(handle: &Handle, syncs: &Mutex<Syncs>, number: u64) -> Result<(), Store
         disk.sync_through(number);
         Ok(())
     })?;
+    syncs.lock().done += 1;
     let Some((store, underside)) = handle.beneath() else {
         return Ok(());
     };
@@ -205,6 +207,31 @@ async fn sync_groups(handle: Handle, syncs: Arc<Mutex<Syncs>>) {
         for done in group {
             done(result.clone());
         }
+    }
+}
+
+impl MemStore {
+    fn take_checkpoint(&self, name: &str, meta: &[u8]) -> Result<Checkpoint, StoreError> {
+        assert!(
+            is_checkpoint_name(name),
+            "a checkpoint's name is chosen by our own code"
+        );
+        self.handle.reach(Cut::BeforeCheckpoint);
+        let taken = self.change(|disk| match disk.damaged() {
+            None => Ok(disk.checkpoint(name, meta)),
+            Some(row) => Err(self.handle.corrupt(format!("{row}: the checksum differs"))),
+        })?;
+        let taken = match self.handle.beneath() {
+            Some((store, underside)) => {
+                let taken = underside.passes(checkpoint_now(store, name, meta))?;
+                // Whatever was logged has been moved to tables.
+                self.handle.synced_beneath(underside)?;
+                taken
+            }
+            None => taken,
+        };
+        self.handle.reach(Cut::AfterCheckpoint);
+        self.change(|_| Ok(taken))
     }
 }
 
@@ -290,27 +317,12 @@ impl Store for MemStore {
         }
     }
 
-    fn checkpoint(&self, name: &str, meta: &[u8]) -> Result<Checkpoint, StoreError> {
-        assert!(
-            is_checkpoint_name(name),
-            "a checkpoint's name is chosen by our own code"
-        );
-        self.handle.reach(Cut::BeforeCheckpoint);
-        let taken = self.change(|disk| match disk.damaged() {
-            None => Ok(disk.checkpoint(name, meta)),
-            Some(row) => Err(self.handle.corrupt(format!("{row}: the checksum differs"))),
-        })?;
-        let taken = match self.handle.beneath() {
-            Some((store, underside)) => {
-                let taken = underside.passes(store.checkpoint(name, meta))?;
-                // Whatever was logged has been moved to tables.
-                self.handle.synced_beneath(underside)?;
-                taken
-            }
-            None => taken,
-        };
-        self.handle.reach(Cut::AfterCheckpoint);
-        self.change(|_| Ok(taken))
+    fn syncs(&self) -> u64 {
+        self.syncs.lock().done
+    }
+
+    fn checkpoint(&self, name: &str, meta: &[u8], taken: Taken) {
+        taken(self.take_checkpoint(name, meta));
     }
 
     fn checkpoints(&self) -> Result<Vec<Checkpoint>, StoreError> {

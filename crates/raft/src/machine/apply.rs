@@ -213,7 +213,7 @@ impl RaftStateMachine<Types> for StateMachine {
     /// The checkpoint is taken here and not when the builder runs: openraft applies nothing in between, so its log id
     /// is exactly that of its rows.
     async fn get_snapshot_builder(&mut self) -> SnapshotBuilder {
-        SnapshotBuilder::new(self.0.take_snapshot())
+        self.0.begin_snapshot()
     }
 
     async fn install_snapshot(

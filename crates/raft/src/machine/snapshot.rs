@@ -17,6 +17,7 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use tokio::sync::oneshot;
 
 /// What comes before the names of snapshots that other nodes took.
 const RECEIVED: &str = "r-";
@@ -135,42 +136,57 @@ impl Held {
 }
 
 impl Machine {
-    /// Takes a snapshot of what is applied now, unless there is one already.
-    pub(super) fn take_snapshot(
-        self: &Arc<Self>,
-    ) -> Result<SnapshotOf<Types, SnapshotData>, StoreError> {
+    /// Begins a snapshot of what is applied now, unless there is one already.
+    pub(super) fn begin_snapshot(self: &Arc<Self>) -> SnapshotBuilder {
         let place = self.place.lock().clone();
-        let mut held = self.held.lock();
-        let existing = held
-            .as_ref()
-            .filter(|held| held.meta.last_log_id == place.applied);
-        let current = if let Some(existing) = existing {
-            existing.clone()
+        let meta = SnapshotMeta {
+            last_log_id: place.applied,
+            last_membership: place.membership,
+        };
+        let held = self.held.lock();
+        let is_there = |held: &&Held| {
+            held.meta.last_log_id == place.applied || is_planted(Bug::SnapshotOlderThanItsId)
+        };
+        let taken = if let Some(existing) = held.as_ref().filter(is_there) {
+            Taking::There(existing.checkpoint.clone())
         } else {
-            let meta = SnapshotMeta {
-                last_log_id: place.applied,
-                last_membership: place.membership,
-            };
-            let (name, bytes) = (own_name(place.applied.as_ref()), codec::encode(&meta));
-            let earlier = held
-                .as_ref()
-                .filter(|_| is_planted(Bug::SnapshotOlderThanItsId));
-            let checkpoint = match earlier {
-                Some(earlier) => earlier.checkpoint.clone(),
-                None => self.slot.with(|store| store.checkpoint(&name, &bytes))?,
-            };
-            if is_planted(Bug::PurgeBeforeSnapshot) {
-                self.slot.with(|store| store.remove_checkpoint(&name))?;
-            }
-            Held { meta, checkpoint }
+            let name = own_name(place.applied.as_ref());
+            Taking::UnderWay(self.slot.checkpoint(&name, &codec::encode(&meta)))
         };
-        let snapshot = Snapshot {
-            meta: current.meta.clone(),
-            snapshot: current.data(&self.slot),
-        };
-        *held = Some(current);
         drop(held);
-        self.prune(place.applied.as_ref())?;
+        let machine = Arc::clone(self);
+        SnapshotBuilder(Some(Begun {
+            machine,
+            meta,
+            taken,
+        }))
+    }
+
+    /// Hands out a snapshot that is complete, to other nodes too unless a newer one was installed meanwhile.
+    fn finish_snapshot(
+        self: &Arc<Self>,
+        meta: SnapshotMeta,
+        checkpoint: Checkpoint,
+    ) -> Result<SnapshotOf<Types, SnapshotData>, StoreError> {
+        if is_planted(Bug::PurgeBeforeSnapshot) {
+            self.slot
+                .with(|store| store.remove_checkpoint(&checkpoint.name))?;
+        }
+        let built = Held { meta, checkpoint };
+        let snapshot = Snapshot {
+            meta: built.meta.clone(),
+            snapshot: built.data(&self.slot),
+        };
+        let applied = self.place.lock().applied;
+        let mut held = self.held.lock();
+        let is_newest = held
+            .as_ref()
+            .is_none_or(|held| held.meta.last_log_id <= built.meta.last_log_id);
+        if is_newest {
+            *held = Some(built);
+        }
+        drop(held);
+        self.prune(applied.as_ref())?;
         Ok(snapshot)
     }
 
@@ -245,20 +261,36 @@ impl Machine {
     }
 }
 
-/// Hands out the snapshot that was taken when it was made.
-pub(crate) struct SnapshotBuilder(Option<Result<SnapshotOf<Types, SnapshotData>, StoreError>>);
+/// Waits for the snapshot that was begun when it was made.
+pub(crate) struct SnapshotBuilder(Option<Begun>);
 
-impl SnapshotBuilder {
-    pub(super) fn new(taken: Result<SnapshotOf<Types, SnapshotData>, StoreError>) -> Self {
-        Self(Some(taken))
-    }
+struct Begun {
+    machine: Arc<Machine>,
+    meta: SnapshotMeta,
+    taken: Taking,
+}
+
+enum Taking {
+    There(Checkpoint),
+    UnderWay(oneshot::Receiver<Result<Checkpoint, StoreError>>),
 }
 
 impl RaftSnapshotBuilder<Types> for SnapshotBuilder {
     type SnapshotData = SnapshotData;
 
     async fn build_snapshot(&mut self) -> io::Result<SnapshotOf<Types, SnapshotData>> {
-        let taken = self.0.take().expect("openraft builds once with a builder");
-        taken.map_err(io::Error::other)
+        let Begun {
+            machine,
+            meta,
+            taken,
+        } = self.0.take().expect("openraft builds once with a builder");
+        let checkpoint = match taken {
+            Taking::There(checkpoint) => Ok(checkpoint),
+            Taking::UnderWay(taken) => taken.await.unwrap_or_else(|_| Err(machine.slot.closed())),
+        };
+        let checkpoint = checkpoint.inspect_err(|error| machine.slot.note(error));
+        checkpoint
+            .and_then(|checkpoint| machine.finish_snapshot(meta, checkpoint))
+            .map_err(io::Error::other)
     }
 }

@@ -4,17 +4,50 @@ use super::error::{corrupt, io_error};
 use super::files;
 use crate::checkpoint::{is_checkpoint_name, is_file_name, sha256};
 use crate::store::{Checkpoint, CheckpointFile, StoreError};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
+use std::ops::Bound;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// The first byte of a manifest; the SHA-256 of the rest follows, then the checkpoint by postcard.
 const FORMAT: u8 = 1;
 const MANIFEST: &str = "MANIFEST";
 const UNFINISHED: &str = ".new-";
 const REPLACED: &str = ".old-";
+
+/// Files and what is known of them, by name.
+pub(super) type Described = BTreeMap<String, CheckpointFile>;
+
+/// Whether a file is one of RocksDB's tables.
+pub(super) fn is_table(name: &str) -> bool {
+    Path::new(name)
+        .extension()
+        .is_some_and(|extension| extension == "sst")
+}
+
+/// Known files whose turn it is to be read again, so that what a disk has lost is found although nobody reads it: those
+/// behind `last`, then those from the first one on, up to so many bytes. The last one of them is the next `last`.
+pub(super) fn next_turns(known: &Described, last: &mut String, bytes: u64) -> BTreeSet<String> {
+    let behind = known.range::<str, _>((Bound::Excluded(last.as_str()), Bound::Unbounded));
+    let before = known.range::<str, _>((Bound::Unbounded, Bound::Included(last.as_str())));
+    let mut left = bytes;
+    let turns: Vec<String> = behind
+        .chain(before)
+        .take_while(|(_, file)| {
+            let is_left = left > 0;
+            left = left.saturating_sub(file.size);
+            is_left
+        })
+        .map(|(name, _)| name.clone())
+        .collect();
+    if let Some(name) = turns.last() {
+        last.clone_from(name);
+    }
+    turns.into_iter().collect()
+}
 
 pub(super) struct Checkpoints {
     dir: PathBuf,
@@ -96,27 +129,56 @@ impl Checkpoints {
         publish().map_err(|error| self.failed(&error))
     }
 
-    /// Describes files by size and digest.
+    /// What earlier checkpoints say of tables that this one shares with them: the same files, which RocksDB never changes.
+    pub(super) fn shared(&self, built: &Path) -> Result<Described, StoreError> {
+        let shared = || -> io::Result<Described> {
+            let mut shared = Described::new();
+            for (name, path) in files::names(&self.dir)? {
+                if !is_checkpoint_name(&name) {
+                    continue;
+                }
+                // One that cannot be read vouches for nothing.
+                let Ok(checkpoint) = read_manifest(&path) else {
+                    continue;
+                };
+                for file in checkpoint.files {
+                    let (earlier, now) = (
+                        files_dir(&path).join(&file.name),
+                        files_dir(built).join(&file.name),
+                    );
+                    if is_table(&file.name) && files::are_one(&earlier, &now)? {
+                        shared.insert(file.name.clone(), file);
+                    }
+                }
+            }
+            Ok(shared)
+        };
+        shared().map_err(|error| self.failed(&error))
+    }
+
+    /// Describes files by size and digest: reads all but those that are described already.
+    ///
+    /// # Errors
+    /// As the disk has them, and when `stop` is set.
     pub(super) fn describe(
         &self,
         built: &Path,
-        name: &str,
-        meta: &[u8],
-    ) -> Result<Checkpoint, StoreError> {
-        let describe = || -> io::Result<Vec<CheckpointFile>> {
+        known: &Described,
+        stop: &AtomicBool,
+    ) -> Result<Vec<CheckpointFile>, StoreError> {
+        let describe = || -> io::Result<_> {
             let mut described = Vec::new();
             for (name, path) in files::names(&files_dir(built))? {
-                let (size, sha256) = files::digest(&path)?;
+                if let Some(file) = known.get(&name) {
+                    described.push(file.clone());
+                    continue;
+                }
+                let (size, sha256) = files::digest(&path, stop)?;
                 described.push(CheckpointFile { name, size, sha256 });
             }
             Ok(described)
         };
-        let files = describe().map_err(|error| self.failed(&error))?;
-        Ok(Checkpoint {
-            name: name.to_owned(),
-            meta: meta.to_vec(),
-            files,
-        })
+        describe().map_err(|error| self.failed(&error))
     }
 
     pub(super) fn list(&self) -> Result<Vec<Checkpoint>, StoreError> {
@@ -168,11 +230,11 @@ impl Checkpoints {
     pub(super) fn verify(&self, name: &str) -> Result<PathBuf, StoreError> {
         let path = self.find(name)?;
         let manifest = read_manifest(&path)?;
-        let found = self.describe(&path, name, &manifest.meta)?;
+        let found = self.describe(&path, &Described::new(), &AtomicBool::new(false))?;
         let key = |file: &CheckpointFile| (file.name.clone(), file.size, file.sha256);
         let mut expected: Vec<_> = manifest.files.iter().map(key).collect();
         expected.sort();
-        if found.files.iter().map(key).eq(expected) {
+        if found.iter().map(key).eq(expected) {
             Ok(files_dir(&path))
         } else {
             Err(corrupt(&path, "its files are not those of its manifest"))
@@ -207,6 +269,30 @@ fn read_manifest(checkpoint_dir: &Path) -> Result<Checkpoint, StoreError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_known_file_has_its_turn() {
+        let file = |number: u64| CheckpointFile {
+            name: format!("{number:06}.sst"),
+            size: 10,
+            sha256: [0; 32],
+        };
+        let mut known: Described = (0..7).map(|n| (file(n).name.clone(), file(n))).collect();
+        let mut last = String::new();
+        let mut turns = |known: &Described, bytes| -> Vec<u64> {
+            let turns = next_turns(known, &mut last, bytes);
+            let number = |name: String| name.trim_end_matches(".sst").parse().unwrap();
+            turns.into_iter().map(number).collect()
+        };
+        assert_eq!(turns(&known, 30), [0, 1, 2]);
+        assert_eq!(turns(&known, 25), [3, 4, 5], "the last one whole");
+        known.remove("000005.sst");
+        assert_eq!(turns(&known, 30), [0, 1, 6]);
+        known.insert(file(9).name, file(9));
+        assert_eq!(turns(&known, 1_000), [0, 1, 2, 3, 4, 6, 9], "each once");
+        assert_eq!(turns(&known, 0), [0; 0]);
+        assert_eq!(turns(&Described::new(), 30), [0; 0]);
+    }
 
     #[test]
     fn the_manifests_format_stays() {

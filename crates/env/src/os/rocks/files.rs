@@ -2,7 +2,9 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Makes the entries of a directory durable.
 pub(super) fn sync_dir(dir: &Path) -> io::Result<()> {
@@ -49,13 +51,34 @@ pub(super) fn remove_dir_if_there(dir: &Path) -> io::Result<()> {
     }
 }
 
-/// Size and SHA-256 of a file, in constant memory.
-pub(super) fn digest(path: &Path) -> io::Result<(u64, [u8; 32])> {
+/// Whether two names are of one file.
+pub(super) fn are_one(one: &Path, other: &Path) -> io::Result<bool> {
+    let found = |path: &Path| match fs::metadata(path) {
+        Ok(metadata) => Ok(Some((metadata.dev(), metadata.ino()))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    };
+    Ok(match (found(one)?, found(other)?) {
+        (Some(one), Some(other)) => one == other,
+        _ => false,
+    })
+}
+
+/// Whoever reads for long was told to stop.
+pub(super) fn stopped() -> io::Error {
+    io::Error::other("the database was closed")
+}
+
+/// Size and SHA-256 of a file, in constant memory; an error when `stop` is set meanwhile.
+pub(super) fn digest(path: &Path, stop: &AtomicBool) -> io::Result<(u64, [u8; 32])> {
     let mut file = File::open(path)?;
     let mut hash = ring::digest::Context::new(&ring::digest::SHA256);
     let mut buffer = vec![0; 1 << 16];
     let mut size = 0;
     loop {
+        if stop.load(Ordering::Relaxed) {
+            return Err(stopped());
+        }
         let count = file.read(&mut buffer)?;
         if count == 0 {
             let digest = hash.finish();

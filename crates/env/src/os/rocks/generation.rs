@@ -1,17 +1,19 @@
 //! Which of the directories `db-<n>` is the live one, and how another takes its place.
 
 use super::Work;
+use super::checkpoints::Described;
 use super::error::{corrupt, io_error, rocks_error};
 use super::files;
 use super::options::{database_options, table_options};
 use crate::store::{Database, StoreError};
-use rocksdb::{Cache, ColumnFamilyDescriptor, DB};
-use std::collections::BTreeSet;
+use rocksdb::{Cache, ColumnFamilyDescriptor, DB, LiveFile};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Of [`read_all`], which reads nothing twice.
+/// Of [`read_tables`], which reads nothing twice.
 const READ_CACHE_BYTES: usize = 1 << 20;
 
 /// Tables every RocksDB database has, wanted or not.
@@ -94,8 +96,16 @@ pub(super) fn open(
     }
 }
 
-/// Reads every row of a checkpoint's files, with their checksums, from the disk and not from a cache.
-pub(super) fn read_all(path: &Path, database: Database) -> Result<(), StoreError> {
+/// Reads the rows of a checkpoint's tables that are not `known`, with their checksums, from the disk and not from a
+/// cache: all rows between the first and the last of such a table, so those of others too where tables overlap.
+///
+/// # Errors
+/// As the disk has them, and when `stop` is set.
+pub(super) fn read_tables(
+    path: &Path,
+    known: &Described,
+    stop: &AtomicBool,
+) -> Result<(), StoreError> {
     let failed = |error| rocks_error(path, error);
     let mut options = database_options(Work::Inline);
     // RocksDB leaves a log even where it only reads.
@@ -107,19 +117,53 @@ pub(super) fn read_all(path: &Path, database: Database) -> Result<(), StoreError
         .into_iter()
         .map(|table| ColumnFamilyDescriptor::new(table, table_options(&cache, Work::Inline)));
     let db = DB::open_cf_descriptors_read_only(&options, path, tables, false).map_err(failed)?;
-    for name in database.tables {
-        let Some(table) = db.cf_handle(name) else {
+    for (table, ranges) in ranges_of_new(&db.live_files().map_err(failed)?, known) {
+        let Some(handle) = db.cf_handle(&table) else {
             continue;
         };
-        let mut rows = db.raw_iterator_cf(table);
-        rows.seek_to_first();
-        while rows.valid() {
-            rows.next();
+        for (first, last) in ranges {
+            let mut rows = db.raw_iterator_cf(handle);
+            rows.seek(first);
+            while rows.key().is_some_and(|key| *key <= *last) {
+                if stop.load(Ordering::Relaxed) {
+                    return Err(io_error(path, &files::stopped()));
+                }
+                rows.next();
+            }
+            rows.status().map_err(failed)?;
         }
-        rows.status().map_err(failed)?;
     }
     drop(db);
     files::remove_dir_if_there(&logs).map_err(|error| io_error(&logs, &error))
+}
+
+/// The first and the last row of a range.
+type Range = (Vec<u8>, Vec<u8>);
+
+/// By table, the ranges of its files that are not known; those that overlap are one.
+fn ranges_of_new(files: &[LiveFile], known: &Described) -> BTreeMap<String, Vec<Range>> {
+    let mut all: BTreeMap<String, Vec<Range>> = BTreeMap::new();
+    for file in files {
+        let (Some(first), Some(last)) = (&file.start_key, &file.end_key) else {
+            continue;
+        };
+        if !known.contains_key(file.name.trim_start_matches('/')) {
+            let ranges = all.entry(file.column_family_name.clone()).or_default();
+            ranges.push((first.clone(), last.clone()));
+        }
+    }
+    for ranges in all.values_mut() {
+        ranges.sort();
+        let mut merged: Vec<Range> = Vec::new();
+        for (first, last) in ranges.drain(..) {
+            match merged.last_mut() {
+                Some((_, end)) if first <= *end => *end = last.max(std::mem::take(end)),
+                _ => merged.push((first, last)),
+            }
+        }
+        *ranges = merged;
+    }
+    all
 }
 
 /// A file that a database names and that is not there was taken from it.
@@ -150,4 +194,44 @@ pub(super) fn build(from: &Path, to: &Path) -> io::Result<()> {
     }
     files::sync_files(to)?;
     files::sync_dir(to.parent().expect("a generation is in a directory"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::CheckpointFile;
+
+    #[test]
+    fn ranges_that_overlap_are_read_once() {
+        let file = |name: &str, table: &str, range: &[u8; 2]| LiveFile {
+            column_family_name: table.to_owned(),
+            name: format!("/{name}"),
+            size: 1,
+            level: 0,
+            start_key: Some(vec![range[0]]),
+            end_key: Some(vec![range[1]]),
+            num_entries: 1,
+            num_deletions: 0,
+        };
+        let files = [
+            file("4.sst", "rows", b"hz"),
+            file("1.sst", "rows", b"ac"),
+            file("3.sst", "rows", b"ef"),
+            file("2.sst", "rows", b"bd"),
+            file("5.sst", "rows", b"ij"),
+            file("6.sst", "more", b"aa"),
+        ];
+        let sst = CheckpointFile {
+            name: "3.sst".to_owned(),
+            size: 1,
+            sha256: [0; 32],
+        };
+        let known = Described::from([(sst.name.clone(), sst)]);
+        let range = |range: &[u8; 2]| (vec![range[0]], vec![range[1]]);
+        let expected = BTreeMap::from([
+            ("rows".to_owned(), vec![range(b"ad"), range(b"hz")]),
+            ("more".to_owned(), vec![range(b"aa")]),
+        ]);
+        assert_eq!(ranges_of_new(&files, &known), expected);
+    }
 }

@@ -11,6 +11,7 @@
 mod checkpoints;
 mod error;
 mod files;
+mod finisher;
 mod generation;
 mod manifest;
 mod options;

@@ -1,15 +1,20 @@
 //! One open database.
 
 use super::Work;
-use super::checkpoints::{Checkpoints, files_dir};
+use super::checkpoints::{Checkpoints, files_dir, next_turns};
 use super::error::{corrupt, io_error, rocks_error};
+use super::finisher::Finisher;
 use super::generation;
 use super::manifest::{self, Manifest};
 use super::receiver::RocksReceiver;
 use super::syncer::Syncer;
 use super::watermark::{Mark, Watermark};
 use crate::checkpoint::{is_checkpoint_name, objection};
-use crate::store::{Batch, Checkpoint, Database, Done, Receiver, Row, Store, StoreError, Write};
+use crate::limits::SCRUB_BYTES;
+use crate::store::{
+    Batch, Checkpoint, CheckpointFile, Database, Done, Receiver, Row, Store, StoreError, Taken,
+    Write,
+};
 use parking_lot::{Mutex, RwLock};
 use rocksdb::{Cache, ColumnFamily, DB, Direction, IteratorMode, ReadOptions, WriteBatch};
 use rustix::fs::{FlockOperation, flock};
@@ -17,6 +22,7 @@ use std::fs::File;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// The files of a table that checkpoints and recoveries left.
 const FILES_PROPERTY: &str = "rocksdb.num-files-at-level0";
@@ -24,8 +30,9 @@ const FILES_PROPERTY: &str = "rocksdb.num-files-at-level0";
 const FILES_MERGED: u64 = 4;
 
 pub(super) struct RocksStore {
-    // Dropped first: answers who waits, then lets go of the database. `None`: whoever calls works.
+    // Dropped first: they answer who waits, then let go of the database. `None`: whoever calls works.
     syncer: Option<Syncer>,
+    finisher: Option<Finisher>,
     inner: Arc<Inner>,
 }
 
@@ -40,6 +47,12 @@ struct Inner {
     gate: RwLock<()>,
     watermark: Mutex<Watermark>,
     checkpoints: Arc<Checkpoints>,
+    /// Groups of callers for which the log was synced.
+    syncs: AtomicU64,
+    /// The last file of a checkpoint that was read again.
+    scrubbed: Mutex<String>,
+    /// Set when the database is about to be closed.
+    is_closing: AtomicBool,
     /// The first failure to write, which is final: after a failed fsync nobody knows what is on the disk.
     failed: Mutex<Option<StoreError>>,
     /// Held while the database is open.
@@ -95,18 +108,25 @@ impl RocksStore {
             gate: RwLock::new(()),
             watermark: Mutex::new(watermark),
             checkpoints: Arc::new(checkpoints),
+            syncs: AtomicU64::new(0),
+            scrubbed: Mutex::default(),
+            is_closing: AtomicBool::new(false),
             failed: Mutex::new(None),
             _lock: lock,
         });
         let of_thread = Arc::clone(&inner);
-        let syncer = match work {
+        let (syncer, finisher) = match work {
             Work::Threads => {
                 let started = Syncer::start(database.name, move || of_thread.flush());
-                Some(started.map_err(failed)?)
+                (Some(started.map_err(failed)?), Some(Finisher::default()))
             }
-            Work::Inline => None,
+            Work::Inline => (None, None),
         };
-        Ok(Self { syncer, inner })
+        Ok(Self {
+            syncer,
+            finisher,
+            inner,
+        })
     }
 }
 
@@ -216,6 +236,7 @@ impl Inner {
             // Read before the fsync: what is written meanwhile is not covered by it.
             let mark = live.mark();
             live.db.flush_wal(true).map_err(|error| self.error(error))?;
+            self.syncs.fetch_add(1, Ordering::Relaxed);
             self.watermark.lock().advance(mark)
         })
     }
@@ -243,19 +264,44 @@ impl Inner {
         }
     }
 
-    fn checkpoint(&self, name: &str, meta: &[u8]) -> Result<Checkpoint, StoreError> {
+    /// Takes the image of this instant, in a directory that nobody sees yet.
+    fn begin_checkpoint(&self) -> Result<PathBuf, StoreError> {
         let built = self.checkpoints.begin()?;
-        {
-            let _gate = self.gate.write();
-            let live = self.live.read();
-            rocksdb::checkpoint::Checkpoint::new(&live.db)
-                .and_then(|checkpoint| checkpoint.create_checkpoint(files_dir(&built)))
-                .map_err(|error| self.error(error))?;
-        }
+        let _gate = self.gate.write();
+        let live = self.live.read();
+        rocksdb::checkpoint::Checkpoint::new(&live.db)
+            .and_then(|checkpoint| checkpoint.create_checkpoint(files_dir(&built)))
+            .map_err(|error| self.error(error))?;
+        Ok(built)
+    }
+
+    /// Reads back what no earlier checkpoint holds and some of what one does, and lets the checkpoint be seen.
+    fn finish_checkpoint(
+        &self,
+        built: &Path,
+        name: &str,
+        meta: &[u8],
+    ) -> Result<Checkpoint, StoreError> {
+        let stop = &self.is_closing;
+        let known = self.checkpoints.shared(built)?;
         // Else a digest would vouch for what nobody can read, and another node would install it.
-        generation::read_all(&files_dir(&built), self.database)?;
-        let checkpoint = self.checkpoints.describe(&built, name, meta)?;
-        self.checkpoints.publish(&built, &checkpoint)?;
+        generation::read_tables(&files_dir(built), &known, stop)?;
+        let mut unread = known.clone();
+        for turn in next_turns(&known, &mut self.scrubbed.lock(), SCRUB_BYTES) {
+            unread.remove(&turn);
+        }
+        let files = self.checkpoints.describe(built, &unread, stop)?;
+        let changed = |file: &&CheckpointFile| known.get(&file.name).is_some_and(|it| it != *file);
+        if let Some(file) = files.iter().find(changed) {
+            let path = files_dir(built).join(&file.name);
+            return Err(corrupt(&path, "it has changed since it was written"));
+        }
+        let checkpoint = Checkpoint {
+            name: name.to_owned(),
+            meta: meta.to_vec(),
+            files,
+        };
+        self.checkpoints.publish(built, &checkpoint)?;
         if self.work == Work::Inline {
             self.merge()?;
         }
@@ -299,6 +345,12 @@ impl Inner {
         // What cannot be removed now is removed at the next open.
         let _ = super::files::remove_dir_if_there(&old_dir);
         Ok(())
+    }
+}
+
+impl Drop for RocksStore {
+    fn drop(&mut self) {
+        self.inner.is_closing.store(true, Ordering::Relaxed);
     }
 }
 
@@ -387,12 +439,31 @@ impl Store for RocksStore {
         }
     }
 
-    fn checkpoint(&self, name: &str, meta: &[u8]) -> Result<Checkpoint, StoreError> {
+    fn syncs(&self) -> u64 {
+        self.inner.syncs.load(Ordering::Relaxed)
+    }
+
+    fn checkpoint(&self, name: &str, meta: &[u8], taken: Taken) {
         assert!(
             is_checkpoint_name(name),
             "a checkpoint's name is chosen by our own code"
         );
-        self.inner.writing(|| self.inner.checkpoint(name, meta))
+        let built = match self.inner.writing(|| self.inner.begin_checkpoint()) {
+            Ok(built) => built,
+            Err(error) => return taken(Err(error)),
+        };
+        let inner = Arc::clone(&self.inner);
+        let (name, meta) = (name.to_owned(), meta.to_vec());
+        let finish = move || {
+            let finished = inner.writing(|| inner.finish_checkpoint(&built, &name, &meta));
+            // Whoever waits may close the database next.
+            drop(inner);
+            taken(finished);
+        };
+        match &self.finisher {
+            Some(finisher) => finisher.run(Box::new(finish)),
+            None => finish(),
+        }
     }
 
     fn checkpoints(&self) -> Result<Vec<Checkpoint>, StoreError> {
