@@ -1,13 +1,16 @@
 //! Threads that take calls from one bounded queue.
 
 use crate::HsmError;
+use crate::limits::CALLS_TOGETHER_MAX;
 use parking_lot::{Condvar, Mutex};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-/// A call; it is told the number of the thread that runs it.
-type Job = Box<dyn FnOnce(usize) + Send>;
+/// A call; it is told the number of the thread that runs it, and gives its answer to be handed over.
+type Job = Box<dyn FnOnce(usize) -> Answer + Send>;
+/// Hands an answer to whoever waits for it.
+type Answer = Box<dyn FnOnce() + Send>;
 
 /// Dropping them finishes what is queued, and joins them.
 pub(super) struct Threads {
@@ -43,8 +46,12 @@ impl Threads {
             let queue = Arc::clone(&threads.queue);
             let builder = std::thread::Builder::new().name(format!("{name}-{number}"));
             threads.threads.push(builder.spawn(move || {
-                while let Some(job) = queue.next() {
-                    job(number);
+                while let Some(jobs) = queue.next(count) {
+                    // Handed over together, so that whoever waits is woken once for all of them.
+                    let answers: Vec<Answer> = jobs.into_iter().map(|job| job(number)).collect();
+                    for answer in answers {
+                        answer();
+                    }
                 }
             })?);
         }
@@ -58,8 +65,9 @@ impl Threads {
     ) -> Result<T, HsmError> {
         let (answer, answered) = tokio::sync::oneshot::channel();
         let job: Job = Box::new(move |number| {
+            let called = call(number);
             // Whoever asked may have gone away; the module has done it nevertheless.
-            let _ = answer.send(call(number));
+            Box::new(move || drop(answer.send(called)))
         });
         {
             let mut state = self.queue.state.lock();
@@ -77,11 +85,14 @@ impl Threads {
 }
 
 impl Queue {
-    fn next(&self) -> Option<Job> {
+    /// This thread's share of the calls that wait by now; `None` when there are none and none will come.
+    fn next(&self, threads: usize) -> Option<Vec<Job>> {
         let mut state = self.state.lock();
         loop {
-            if let Some(job) = state.jobs.pop_front() {
-                return Some(job);
+            let waiting = state.jobs.len();
+            if waiting > 0 {
+                let share = waiting.div_ceil(threads).min(CALLS_TOGETHER_MAX);
+                return Some(state.jobs.drain(..share).collect());
             }
             if state.is_closing {
                 return None;
