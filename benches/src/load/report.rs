@@ -113,7 +113,7 @@ pub struct Report {
     pub processes: BTreeMap<u32, NodeUsage>,
     /// What the cluster committed; none if no node could be asked.
     pub raft: Option<Raft>,
-    /// Syncs of disks, all nodes together; none if nodes do not count them.
+    /// Syncs of disks for the log, all nodes together; none if no node answered.
     pub syncs_per_second: Option<f64>,
     /// Share of the machine's CPU time that was used.
     pub machine_busy_percent: f64,
@@ -191,7 +191,7 @@ impl Report {
                 .and_then(|sum| each(real(sum))),
             processes: usage.nodes,
             raft: counted.map(Raft::of),
-            syncs_per_second: counted.and_then(|counted| counted.syncs_per_second),
+            syncs_per_second: counted.map(|counted| counted.syncs_per_second),
             machine_busy_percent: usage.busy_percent,
             others_cpu_percent: others,
             noisy: others.map(|percent| percent > plan.quiet_percent),

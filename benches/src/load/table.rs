@@ -78,7 +78,7 @@ fn write_cost(report: &Report, to: &mut impl Write) -> io::Result<()> {
     }
     line(
         "syncs a second",
-        optional(report.syncs_per_second, 0, "not counted by the nodes"),
+        optional(report.syncs_per_second, 0, "not known"),
     )?;
     let noise = match (report.others_cpu_percent, report.noisy) {
         (Some(others), Some(noisy)) => {

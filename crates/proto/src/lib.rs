@@ -1,4 +1,5 @@
-//! What crosses the wire: the gRPC messages and services generated from `/proto`, nothing by hand.
+//! What crosses the wire: the gRPC messages and services generated from `/proto`. By hand is only what those that hold
+//! secrets show of themselves.
 //!
 //! `v1` is public, `peer::v1` is spoken between nodes, `store::v1` is the audit record as it is stored.
 //! Callers turn these types into `conclave-core`'s at their door and use nothing of them behind it.
@@ -13,6 +14,8 @@
     reason = "generated code"
 )]
 #![allow(unused_qualifications, reason = "generated code")]
+
+mod redacted;
 
 /// The public API, `conclave.v1`.
 pub mod v1 {

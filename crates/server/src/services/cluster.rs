@@ -65,6 +65,7 @@ impl ClusterApi {
             audit_size,
             audit_root,
             storage_fault: status.fault.unwrap_or_default(),
+            log_syncs_total: replica.log_syncs(),
             ..common
         }
     }

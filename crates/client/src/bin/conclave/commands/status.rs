@@ -117,6 +117,7 @@ fn json(answers: &[Answer<v1::NodeStatus>]) -> Value {
                 "storage_fault": status.storage_fault,
                 "uptime_ms": status.uptime_ms,
                 "uses_total": status.uses_total,
+                "log_syncs_total": status.log_syncs_total,
                 "refused_connections_total": status.refused_connections_total,
             })
         }

@@ -1,0 +1,190 @@
+//! `Debug` of the messages that hold secrets: how long these are, and nothing of them.
+
+use crate::v1::batch_encrypt_request::Item;
+use crate::v1::{
+    DecryptResponse, EncryptRequest, GenerateDataKeyResponse, GenerateRandomResponse,
+    SubmitShareRequest,
+};
+use std::fmt;
+
+/// In place of a secret of so many bytes.
+struct Redacted(usize);
+
+impl fmt::Debug for Redacted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "[{} bytes]", self.0)
+    }
+}
+
+impl fmt::Debug for EncryptRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EncryptRequest")
+            .field("request_id", &self.request_id)
+            .field("key", &self.key)
+            .field("version", &self.version)
+            .field("plaintext", &Redacted(self.plaintext.len()))
+            .field("context", &self.context)
+            .field("aad", &Redacted(self.aad.len()))
+            .finish()
+    }
+}
+
+impl fmt::Debug for DecryptResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DecryptResponse")
+            .field("plaintext", &Redacted(self.plaintext.len()))
+            .field("key", &self.key)
+            .field("version", &self.version)
+            .finish()
+    }
+}
+
+impl fmt::Debug for Item {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Item")
+            .field("plaintext", &Redacted(self.plaintext.len()))
+            .field("aad", &Redacted(self.aad.len()))
+            .finish()
+    }
+}
+
+impl fmt::Debug for GenerateDataKeyResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GenerateDataKeyResponse")
+            .field("plaintext", &Redacted(self.plaintext.len()))
+            .field("ciphertext", &self.ciphertext)
+            .field("key", &self.key)
+            .field("version", &self.version)
+            .finish()
+    }
+}
+
+impl fmt::Debug for GenerateRandomResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GenerateRandomResponse")
+            .field("random", &Redacted(self.random.len()))
+            .finish()
+    }
+}
+
+impl fmt::Debug for SubmitShareRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SubmitShareRequest")
+            .field("request_id", &self.request_id)
+            .field("custodian", &self.custodian)
+            .field("cluster_id", &self.cluster_id)
+            .field("set_id", &self.set_id)
+            .field("generation", &self.generation)
+            .field("share", &Redacted(self.share.len()))
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::v1::batch_decrypt_response::{Result as Opened, result};
+    use crate::v1::{
+        BatchDecryptResponse, BatchEncryptRequest, UseReply, UseRequest, use_reply, use_request,
+    };
+    use prost::Message as _;
+    use prost_types::{DescriptorProto, FileDescriptorSet};
+
+    const CANARY: [u8; 4] = [201, 202, 203, 204];
+
+    fn canary() -> Vec<u8> {
+        CANARY.to_vec()
+    }
+
+    /// Nothing of the canary, whichever way bytes are written.
+    fn assert_hidden(shown: &str) {
+        for byte in CANARY {
+            let hex = format!("{byte:02x}");
+            let shows = shown.contains(&byte.to_string()) || shown.to_lowercase().contains(&hex);
+            assert!(!shows, "{shown}");
+        }
+        assert!(shown.contains("[4 bytes]"), "{shown}");
+    }
+
+    #[test]
+    fn secrets_are_not_shown() {
+        let encrypt = EncryptRequest {
+            plaintext: canary(),
+            aad: canary(),
+            ..EncryptRequest::default()
+        };
+        assert_hidden(&format!("{encrypt:?}"));
+        let decrypt = DecryptResponse {
+            plaintext: canary(),
+            ..DecryptResponse::default()
+        };
+        assert_hidden(&format!("{decrypt:#?}"));
+        let (plaintext, aad) = (canary(), canary());
+        let items = vec![Item { plaintext, aad }];
+        let batch = BatchEncryptRequest {
+            items,
+            ..BatchEncryptRequest::default()
+        };
+        assert_hidden(&format!("{batch:?}"));
+        let data_key = GenerateDataKeyResponse {
+            plaintext: canary(),
+            ..GenerateDataKeyResponse::default()
+        };
+        assert_hidden(&format!("{data_key:?}"));
+        assert_hidden(&format!(
+            "{:?}",
+            GenerateRandomResponse { random: canary() }
+        ));
+        let share = SubmitShareRequest {
+            share: canary(),
+            ..SubmitShareRequest::default()
+        };
+        assert_hidden(&format!("{share:?}"));
+        // Those around them show what these show.
+        let asked = UseRequest {
+            r#use: Some(use_request::Use::Encrypt(encrypt)),
+            ..UseRequest::default()
+        };
+        assert_hidden(&format!("{asked:?}"));
+        let reply = UseReply {
+            result: Some(use_reply::Result::Decrypt(decrypt.clone())),
+            ..UseReply::default()
+        };
+        assert_hidden(&format!("{reply:?}"));
+        let result = Some(result::Result::Ok(decrypt));
+        let results = vec![Opened { result }];
+        assert_hidden(&format!("{:?}", BatchDecryptResponse { results }));
+    }
+
+    fn collect(prefix: &str, messages: &[DescriptorProto], found: &mut Vec<String>) {
+        for message in messages {
+            let name = format!("{prefix}.{}", message.name());
+            let holds = |field: &&str| message.field.iter().any(|it| it.name() == *field);
+            if ["plaintext", "random", "share"].iter().any(holds) {
+                found.push(name.clone());
+            }
+            collect(&name, &message.nested_type, found);
+        }
+    }
+
+    /// A new message that holds one belongs above. What a ceremony hands out is encrypted to a custodian.
+    #[test]
+    fn every_message_with_a_secret_is_known() {
+        let set = FileDescriptorSet::decode(crate::DESCRIPTORS).unwrap();
+        let mut found = Vec::new();
+        for file in &set.file {
+            collect(file.package(), &file.message_type, &mut found);
+        }
+        found.sort();
+        let expected = [
+            "conclave.v1.BatchEncryptRequest.Item",
+            "conclave.v1.DecryptResponse",
+            "conclave.v1.EncryptRequest",
+            "conclave.v1.EncryptedShare",
+            "conclave.v1.GenerateDataKeyResponse",
+            "conclave.v1.GenerateRandomResponse",
+            "conclave.v1.SubmitShareRequest",
+        ];
+        assert_eq!(found, expected);
+    }
+}
