@@ -139,13 +139,81 @@ pub fn prk_from_hsm(out: [u8; 32]) -> MessagePrk {
     MessagePrk::from_fn(|prk| prk.copy_from_slice(out.as_slice()))
 }
 
-/// Encrypts. The salt must be 32 fresh random bytes, those that `prk` was made with.
+/// What messages under one version and context have in common.
+pub struct Sealing {
+    suite: Suite,
+    key_id: KeyId,
+    version: VersionNumber,
+    context: [u8; 32],
+}
+
+impl Sealing {
+    /// For messages under a version, bound to a context.
+    ///
+    /// # Errors
+    /// [`CryptoError::NoVersion`] for version 0.
+    pub fn new(
+        suite: Suite,
+        key_id: KeyId,
+        version: VersionNumber,
+        context: &EncryptionContext,
+    ) -> Result<Self, CryptoError> {
+        if version.0 == 0 {
+            return Err(CryptoError::NoVersion);
+        }
+        Ok(Self {
+            suite,
+            key_id,
+            version,
+            context: context::digest(context),
+        })
+    }
+
+    /// Encrypts one message. The salt must be 32 fresh random bytes, those that `prk` was made with.
+    ///
+    /// # Errors
+    /// [`CryptoError::TooLarge`].
+    ///
+    /// # Panics
+    /// Never: `ring` refuses only what is larger than our limits.
+    pub fn seal(
+        &self,
+        prk: &MessagePrk,
+        salt: &[u8; 32],
+        aad: &[u8],
+        plaintext: &[u8],
+    ) -> Result<Vec<u8>, CryptoError> {
+        check_size("plaintext", plaintext.len(), PLAINTEXT_BYTES_MAX)?;
+        check_size("additional data", aad.len(), AAD_BYTES_MAX)?;
+        let derived = Derived::new(prk, self.suite, self.key_id, self.version);
+        let header = Header {
+            suite: self.suite,
+            key_id: self.key_id,
+            version: self.version,
+            salt: *salt,
+            commitment: *derived.commitment(),
+        };
+        // Large enough at once: growing would leave plaintext behind in freed memory.
+        let mut blob = Vec::with_capacity(plaintext.len().saturating_add(OVERHEAD_BYTES));
+        header.write(&mut blob);
+        let aad = bound_data(&blob, &self.context, aad);
+        blob.extend_from_slice(plaintext);
+        let body = blob
+            .get_mut(HEADER_BYTES..)
+            .expect("the header was written");
+        let tag = derived
+            .key()
+            .seal_in_place_separate_tag(derived.nonce(), aead::Aad::from(aad), body)
+            .expect("the plaintext is below AES-GCM's limit");
+        blob.extend_from_slice(tag.as_ref());
+        Ok(blob)
+    }
+}
+
+/// Encrypts a single message, as [`Sealing::seal`] does.
 ///
 /// # Errors
 /// [`CryptoError::TooLarge`], and [`CryptoError::NoVersion`] for version 0.
-///
-/// # Panics
-/// Never: `ring` refuses only what is larger than our limits.
 #[expect(
     clippy::too_many_arguments,
     reason = "all of them are bound into the message"
@@ -160,33 +228,7 @@ pub fn seal(
     aad: &[u8],
     plaintext: &[u8],
 ) -> Result<Vec<u8>, CryptoError> {
-    check_size("plaintext", plaintext.len(), PLAINTEXT_BYTES_MAX)?;
-    check_size("additional data", aad.len(), AAD_BYTES_MAX)?;
-    if version.0 == 0 {
-        return Err(CryptoError::NoVersion);
-    }
-    let derived = Derived::new(prk, suite, key_id, version);
-    let header = Header {
-        suite,
-        key_id,
-        version,
-        salt: *salt,
-        commitment: *derived.commitment(),
-    };
-    // Large enough at once: growing would leave plaintext behind in freed memory.
-    let mut blob = Vec::with_capacity(plaintext.len().saturating_add(OVERHEAD_BYTES));
-    header.write(&mut blob);
-    let aad = bound_data(&blob, context, aad);
-    blob.extend_from_slice(plaintext);
-    let body = blob
-        .get_mut(HEADER_BYTES..)
-        .expect("the header was written");
-    let tag = derived
-        .key()
-        .seal_in_place_separate_tag(derived.nonce(), aead::Aad::from(aad), body)
-        .expect("the plaintext is below AES-GCM's limit");
-    blob.extend_from_slice(tag.as_ref());
-    Ok(blob)
+    Sealing::new(suite, key_id, version, context)?.seal(prk, salt, aad, plaintext)
 }
 
 /// Decrypts. Compares the commitment first, in constant time: the message opens under no other key.
@@ -210,7 +252,7 @@ pub fn open(
     if !bool::from(derived.commitment().ct_eq(&header.commitment)) {
         return Err(CryptoError::DoesNotOpen);
     }
-    let aad = bound_data(header_bytes, context, aad);
+    let aad = bound_data(header_bytes, &context::digest(context), aad);
     let mut plaintext = SecretBytes::from_vec(body.to_vec());
     let len = derived
         .key()
@@ -259,11 +301,11 @@ impl Derived {
     }
 }
 
-fn bound_data(header: &[u8], context: &EncryptionContext, aad: &[u8]) -> Vec<u8> {
+fn bound_data(header: &[u8], context: &[u8; 32], aad: &[u8]) -> Vec<u8> {
     let fixed = HEADER_BYTES + 32 + 3 * 8;
     let mut out = Vec::with_capacity(aad.len().saturating_add(fixed));
     put_field(&mut out, header);
-    put_field(&mut out, &context::digest(context));
+    put_field(&mut out, context);
     put_field(&mut out, aad);
     out
 }

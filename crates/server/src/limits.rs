@@ -41,6 +41,15 @@ pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Calls whose work is under way on a node; more are told to come again.
 pub const CALLS_IN_FLIGHT_MAX: usize = 4_096;
 
+/// Items of a batch that are worth other threads; half of them go to each at least.
+pub const PARALLEL_ITEMS_MIN: usize = 256;
+/// Items of a batch after which whoever else waits for the thread has his turn.
+pub const TURN_ITEMS: usize = 32;
+/// Calls of one batch that the HSM has before it at a time.
+pub const HSM_CALLS_AHEAD: usize = 16;
+/// Random bytes drawn from the HSM at a time for data keys.
+pub const DRAWN_BYTES: usize = 4_096;
+
 /// Use records of one batch.
 pub const BATCH_RECORDS_MAX: usize = 1_024;
 /// Bytes of the records of one batch, by estimate.
@@ -49,8 +58,10 @@ pub const BATCH_BYTES_MAX: usize = 256 * 1024;
 pub const BATCHES_IN_FLIGHT_MAX: usize = 4;
 /// After this time a batch no longer keeps the next one waiting.
 pub const BATCH_STAGGER: Duration = Duration::from_millis(5);
-/// How long a batch waits for callers who have just been answered.
-pub const GATHER_MAX: Duration = Duration::from_millis(3);
+/// How long a batch waits for callers who have just been answered: twice what the one before took, and at least this,
+pub const GATHER_MIN: Duration = Duration::from_millis(3);
+/// and at most this.
+pub const GATHER_MAX: Duration = Duration::from_millis(10);
 /// Records whose callers are worth waiting for.
 pub const GATHER_RECORDS_MIN: usize = 8;
 /// Pauses left out, at most, after some that were in vain.

@@ -14,7 +14,7 @@ use conclave_core::planted::{Bug, is_planted};
 use conclave_core::{BatchId, Body, Command, NodeId, Outcome, UseBatch, UseRecord, Verdict};
 use conclave_env::Clock;
 use conclave_raft::ProposeError;
-use filling::{Company, Filling};
+use filling::{Answered, Company, Filling};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -125,7 +125,7 @@ async fn run(committer: Arc<Committer>, mut records: mpsc::Receiver<Pending>) {
         let first = tokio::select! {
             biased;
             Some(answered) = batches.join_next() => {
-                company.answered(answered.unwrap_or(0), records.len());
+                company.note(&answered, records.len());
                 continue;
             }
             first = records.recv() => first,
@@ -138,7 +138,7 @@ async fn run(committer: Arc<Committer>, mut records: mpsc::Receiver<Pending>) {
             tokio::select! {
                 biased;
                 Some(answered) = batches.join_next() => {
-                    company.answered(answered.unwrap_or(0), records.len() + 1);
+                    company.note(&answered, records.len() + 1);
                 }
                 () = sleep_until(begun + BATCH_STAGGER), if has_room => break,
             }
@@ -151,7 +151,8 @@ async fn run(committer: Arc<Committer>, mut records: mpsc::Receiver<Pending>) {
         batches.spawn(async move {
             let records = filling.batch.len();
             committer.commit(number, filling.batch).await;
-            records
+            let took = begun.elapsed();
+            Answered { records, took }
         });
     }
     while batches.join_next().await.is_some() {}

@@ -2,6 +2,9 @@
 //!
 //! Dropped on seal. What is in memory is wiped by its types, what is in the HSM by [`conclave_env::Hsm::clear`].
 
+mod ready;
+
+use crate::drawn::Drawn;
 use crate::error::ServiceError;
 use crate::limits::LOADED_VERSIONS_MAX;
 use crate::loaded::{Loaded, LoadedVersions};
@@ -15,6 +18,7 @@ use conclave_crypto::{
 };
 use conclave_env::os::lock_for_life;
 use conclave_env::{Env, Hsm, HsmError, HsmKey, HsmKeyKind};
+pub(crate) use ready::Ready;
 use std::sync::Arc;
 
 /// The number of the one KEK of each kind; rotation gives others.
@@ -33,6 +37,7 @@ pub struct Unsealed {
     integrity: IntegrityKey,
     audit_seed: AuditSigningSeed,
     versions: LoadedVersions,
+    drawn: Drawn,
 }
 
 /// A key version of which material is wanted.
@@ -159,8 +164,25 @@ impl Unsealed {
             audit_seed,
             integrity,
             versions: LoadedVersions::new(LOADED_VERSIONS_MAX, hsm.clone()),
+            drawn: Drawn::new(),
             hsm,
         })
+    }
+
+    /// A data key: the HSM's randomness mixed with the operating system's, so that neither alone decides it. The HSM's is
+    /// drawn for many at a time.
+    ///
+    /// # Errors
+    /// As the HSM has them.
+    pub async fn data_key(&self, env: &Env) -> Result<Secret<64>, ServiceError> {
+        let from_hsm = self.drawn.take(&*self.hsm).await?;
+        let mut from_os: Secret<32> = Secret::zeroed();
+        env.entropy.fill(from_os.expose_mut());
+        Ok(root::mix_entropy(
+            &from_hsm,
+            &from_os,
+            b"conclave/1/data-key",
+        ))
     }
 
     /// The share set of the root key.
@@ -230,39 +252,23 @@ impl Unsealed {
         }
     }
 
-    /// The pseudorandom key of one message under a version.
+    /// Loads a version for messages under it.
     ///
     /// # Errors
     /// [`ServiceError::Tampered`] if the wrapped material is not what it should be, or as the HSM has them.
-    pub async fn message_prk(
-        &self,
-        version: VersionRef<'_>,
-        salt: &[u8; 32],
-    ) -> Result<MessagePrk, ServiceError> {
-        match self.try_message_prk(version, salt).await {
-            // Another use may have pushed the version out of the HSM since it was found to be in it.
-            Err(ServiceError::Hsm(HsmError::KeyGone)) => {
-                self.versions.forget(version.id, version.number);
-                self.try_message_prk(version, salt).await
-            }
-            answer => answer,
-        }
+    pub async fn ready<'a>(&'a self, version: VersionRef<'a>) -> Result<Ready<'a>, ServiceError> {
+        Ok(Ready {
+            unsealed: self,
+            version,
+            loaded: self.load(version).await?,
+        })
     }
 
-    async fn try_message_prk(
-        &self,
-        version: VersionRef<'_>,
-        salt: &[u8; 32],
-    ) -> Result<MessagePrk, ServiceError> {
-        match &*self.load(version).await? {
-            Loaded::Software(material) => Ok(message::prk_software(material, salt)),
-            Loaded::Hsm(key) => {
-                let mut prk = Secret::zeroed();
-                let label = message::prk_hsm_message(salt);
-                self.hsm.hmac_sha256(*key, &label, prk.expose_mut()).await?;
-                Ok(MessagePrk::new(prk))
-            }
-        }
+    async fn hmac(&self, key: HsmKey, salt: &[u8; 32]) -> Result<MessagePrk, HsmError> {
+        let mut prk = Secret::zeroed();
+        let label = message::prk_hsm_message(salt);
+        self.hsm.hmac_sha256(key, &label, prk.expose_mut()).await?;
+        Ok(MessagePrk::new(prk))
     }
 
     async fn load(&self, version: VersionRef<'_>) -> Result<Arc<Loaded>, ServiceError> {

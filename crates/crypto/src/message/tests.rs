@@ -92,7 +92,7 @@ fn blob_with_two_faces(one: &Gcm, other: &Gcm) -> (Vec<u8>, Vec<u8>) {
         commitment,
     }
     .write(&mut blob);
-    let aad = bound_data(&blob, &EncryptionContext::default(), b"");
+    let aad = bound_data(&blob, &context::digest(&EncryptionContext::default()), b"");
     let (h, k) = (one.hash_key(), other.hash_key());
     let difference = one.tag(&aad, 0) ^ other.tag(&aad, 0);
     let block = multiply(difference, invert(multiply(h, h) ^ multiply(k, k)));

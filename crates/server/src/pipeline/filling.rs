@@ -5,11 +5,14 @@
 
 use super::Pending;
 use crate::limits::{
-    BATCH_BYTES_MAX, BATCH_RECORDS_MAX, GATHER_MAX, GATHER_RECORDS_MIN, GATHERS_SKIPPED_MAX,
+    BATCH_BYTES_MAX, BATCH_RECORDS_MAX, GATHER_MAX, GATHER_MIN, GATHER_RECORDS_MIN,
+    GATHERS_SKIPPED_MAX,
 };
 use conclave_core::UseRecord;
 use std::pin::pin;
+use std::time::Duration;
 use tokio::sync::mpsc;
+use tokio::task::JoinError;
 use tokio::time::{Instant, sleep_until};
 
 /// A batch that fills.
@@ -43,6 +46,13 @@ impl Filling {
     }
 }
 
+/// A batch whose callers have their answers.
+pub(super) struct Answered {
+    pub(super) records: usize,
+    /// From its beginning to the answers.
+    pub(super) took: Duration,
+}
+
 /// Whom a batch waits for: those who were answered when it could have begun. Where they do not come back, pauses become
 /// rare.
 #[derive(Default)]
@@ -57,7 +67,13 @@ pub(super) struct Company {
 
 impl Company {
     /// A batch was answered while `waiting` others had handed in theirs.
-    pub(super) fn answered(&mut self, records: usize, waiting: usize) {
+    pub(super) fn note(&mut self, answered: &Result<Answered, JoinError>, waiting: usize) {
+        if let Ok(Answered { records, took }) = answered {
+            self.answered(*records, waiting, *took);
+        }
+    }
+
+    fn answered(&mut self, records: usize, waiting: usize, took: Duration) {
         if records < GATHER_RECORDS_MIN {
             return;
         }
@@ -67,7 +83,9 @@ impl Company {
         }
         // Not for the last ones: some callers have done what they came for.
         let expected = waiting + records - records / 8;
-        self.expected = Some((expected, Instant::now() + GATHER_MAX));
+        // Where committing takes long because the CPU is busy, so does their way back.
+        let patience = (2 * took).clamp(GATHER_MIN, GATHER_MAX);
+        self.expected = Some((expected, Instant::now() + patience));
     }
 
     /// Waits for those who are expected.
@@ -116,6 +134,8 @@ mod tests {
     use conclave_core::{EncryptionContext, Operation, PrincipalName, RequestId, Revision};
     use tokio::sync::oneshot;
 
+    const QUICK: Duration = Duration::from_micros(500);
+
     fn pending() -> Pending {
         let record = UseRecord {
             request: RequestId([1; 16]),
@@ -150,7 +170,7 @@ mod tests {
         let mut filling = Filling::begin(pending());
         company.gather(&mut filling, from).await;
         filling.take_waiting(from);
-        (filling.batch.len(), before.elapsed() >= GATHER_MAX)
+        (filling.batch.len(), before.elapsed() >= GATHER_MIN)
     }
 
     #[tokio::test(start_paused = true)]
@@ -158,7 +178,7 @@ mod tests {
         let (to, mut from) = mpsc::channel(BATCH_RECORDS_MAX);
         let mut company = Company::default();
         hand_in(&to, 4);
-        company.answered(32, 5);
+        company.answered(32, 5, QUICK);
         let later = to.clone();
         let coming = tokio::spawn(async move {
             for _ in 0..4 {
@@ -175,7 +195,7 @@ mod tests {
     async fn nobody_waits_for_a_few_callers() {
         let (to, mut from) = mpsc::channel(BATCH_RECORDS_MAX);
         let mut company = Company::default();
-        company.answered(GATHER_RECORDS_MIN - 1, 1);
+        company.answered(GATHER_RECORDS_MIN - 1, 1, QUICK);
         hand_in(&to, 2);
         assert_eq!(next(&mut company, &mut from).await, (3, false));
     }
@@ -186,7 +206,7 @@ mod tests {
         let mut company = Company::default();
         let mut pauses = 0;
         for _ in 0..1_000 {
-            company.answered(GATHER_RECORDS_MIN, 1);
+            company.answered(GATHER_RECORDS_MIN, 1, QUICK);
             let (size, has_paused) = next(&mut company, &mut from).await;
             assert_eq!(size, 1);
             pauses += usize::from(has_paused);
@@ -195,10 +215,28 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn patience_grows_with_what_committing_takes_and_is_bounded() {
+        let (_to, mut from) = mpsc::channel(BATCH_RECORDS_MAX);
+        for (took, patience) in [
+            (QUICK, GATHER_MIN),
+            (3 * QUICK, GATHER_MIN),
+            (GATHER_MAX, GATHER_MAX),
+        ] {
+            let mut company = Company::default();
+            company.answered(GATHER_RECORDS_MIN, 1, took);
+            let before = Instant::now();
+            let mut filling = Filling::begin(pending());
+            company.gather(&mut filling, &mut from).await;
+            let waited = before.elapsed();
+            assert!(waited >= patience && waited < patience + Duration::from_millis(2));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_full_batch_waits_for_nobody() {
         let (to, mut from) = mpsc::channel(2 * BATCH_RECORDS_MAX);
         let mut company = Company::default();
-        company.answered(2 * BATCH_RECORDS_MAX, 1);
+        company.answered(2 * BATCH_RECORDS_MAX, 1, QUICK);
         hand_in(&to, BATCH_RECORDS_MAX);
         assert_eq!(
             next(&mut company, &mut from).await,

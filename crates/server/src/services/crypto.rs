@@ -11,9 +11,7 @@ use crate::caller::{Caller, Party};
 use crate::context::NodeContext;
 use crate::error::ServiceError;
 use crate::limits::{BATCH_ITEMS_MAX, DATA_KEY_BYTES, PLAINTEXT_BYTES_MAX, RANDOM_BYTES_MAX};
-use crate::unsealed;
 use conclave_core::Operation;
-use conclave_crypto::Secret;
 use conclave_proto::v1::{self as wire, crypto_service_server::CryptoService};
 use std::sync::Arc;
 use tonic::{Request, Response, Status, Streaming};
@@ -40,13 +38,6 @@ fn check_items(count: usize) -> Result<(), ServiceError> {
     }
     let rule = format!("1 to {BATCH_ITEMS_MAX} items a call, {count} were given");
     Err(ServiceError::invalid("items", rule))
-}
-
-/// After every 32nd item of a batch, whoever else waits for the thread has his turn.
-async fn let_others_work(place: usize) {
-    if place % 32 == 31 {
-        tokio::task::yield_now().await;
-    }
 }
 
 /// A failed item of a batch, as the wire has it.
@@ -166,7 +157,7 @@ impl CryptoApi {
                 "16 to 64 bytes, or 0 for 32",
             ));
         }
-        let drawn: Secret<64> = unsealed::random(&self.0.env, b"conclave/1/data-key").await?;
+        let drawn = self.0.seal.unsealed()?.data_key(&self.0.env).await?;
         let length = usize::try_from(length).unwrap_or(64);
         let plaintext = Zeroizing::new(drawn.expose().get(..length).unwrap_or_default().to_vec());
         let item = encrypt::Item {

@@ -1,15 +1,16 @@
 //! Decrypting one message or a batch of them. Key and version are found in each message.
 
-use super::{CryptoApi, let_others_work};
+use super::CryptoApi;
 use crate::caller::Caller;
 use crate::error::ServiceError;
-use crate::unsealed::Unsealed;
+use crate::parallel;
+use crate::unsealed::{Ready, Unsealed};
 use crate::uses::{Chosen, Prepared, Use, decide};
 use async_trait::async_trait;
 use conclave_core::{
     EncryptionContext, KeyId, KeyName, Operation, Purpose, UseRefusal, VersionNumber,
 };
-use conclave_crypto::{CryptoError, Header, SecretBytes, message};
+use conclave_crypto::{CryptoError, Header, KeyMaterial, SecretBytes, message};
 use conclave_proto::v1 as wire;
 use conclave_raft::Replica;
 use std::collections::BTreeMap;
@@ -249,15 +250,21 @@ async fn open_all(
     context: &EncryptionContext,
     items: &[Item<'_>],
 ) -> Result<Vec<Result<SecretBytes, ServiceError>>, ServiceError> {
-    let mut opened = Vec::with_capacity(items.len());
-    for (place, item) in items.iter().enumerate() {
-        match open_one(unsealed, chosen, context, *item).await {
-            Err(error @ ServiceError::Ciphertext(_)) => opened.push(Err(error)),
-            Err(error) => return Err(error),
-            Ok(plaintext) => opened.push(Ok(plaintext)),
-        }
-        let_others_work(place).await;
-    }
+    let version = &unsealed.ready(chosen.version_ref()).await?;
+    let answers = if let Some(material) = version.material() {
+        let open = |item: &Item<'_>| open_software(version, material, context, *item);
+        parallel::each(items, open).await
+    } else {
+        open_each(version, context, items).await
+    };
+    // What is no fault of a message ends the batch.
+    let opened: Vec<_> = answers
+        .into_iter()
+        .map(|answer| match answer {
+            Err(error) if !matches!(error, ServiceError::Ciphertext(_)) => Err(error),
+            answer => Ok(answer),
+        })
+        .collect::<Result<_, _>>()?;
     if opened.iter().any(Result::is_ok) {
         return Ok(opened);
     }
@@ -269,17 +276,44 @@ async fn open_all(
 
 /// Opens one message under a version that may be used.
 pub(super) async fn open_one(
-    unsealed: &Unsealed,
-    chosen: &Chosen,
+    version: &Ready<'_>,
     context: &EncryptionContext,
     item: Item<'_>,
 ) -> Result<SecretBytes, ServiceError> {
+    let mut opened = open_each(version, context, &[item]).await;
+    opened.pop().unwrap_or(Err(ServiceError::Contended))
+}
+
+async fn open_each(
+    version: &Ready<'_>,
+    context: &EncryptionContext,
+    items: &[Item<'_>],
+) -> Vec<Result<SecretBytes, ServiceError>> {
+    let headers: Vec<_> = items.iter().map(|item| header_of(version, *item)).collect();
+    let salts = headers.iter().flatten().map(|header| *header.salt());
+    let mut prks = version.message_prks(salts.collect()).await.into_iter();
+    let mut open = |(item, header): (&Item<'_>, Result<Header, ServiceError>)| {
+        header?;
+        let prk = prks.next().unwrap_or(Err(ServiceError::Contended))?;
+        message::open(&prk, item.blob, context, item.aad).map_err(ServiceError::Ciphertext)
+    };
+    items.iter().zip(headers).map(&mut open).collect()
+}
+
+fn open_software(
+    version: &Ready<'_>,
+    material: &KeyMaterial,
+    context: &EncryptionContext,
+    item: Item<'_>,
+) -> Result<SecretBytes, ServiceError> {
+    let prk = message::prk_software(material, header_of(version, item)?.salt());
+    message::open(&prk, item.blob, context, item.aad).map_err(ServiceError::Ciphertext)
+}
+
+fn header_of(version: &Ready<'_>, item: Item<'_>) -> Result<Header, ServiceError> {
     let header = Header::parse(item.blob).map_err(ServiceError::Ciphertext)?;
-    if header.suite != Unsealed::suite(chosen.protection) {
+    if header.suite != version.suite() {
         return Err(ServiceError::Ciphertext(CryptoError::DoesNotOpen));
     }
-    let prk = unsealed
-        .message_prk(chosen.version_ref(), header.salt())
-        .await?;
-    message::open(&prk, item.blob, context, item.aad).map_err(ServiceError::Ciphertext)
+    Ok(header)
 }

@@ -1,14 +1,16 @@
 //! Encrypting one message or a batch of them under one key and context.
 
-use super::{CryptoApi, check_size, item_error, let_others_work};
+use super::{CryptoApi, check_size, item_error};
 use crate::caller::Caller;
 use crate::error::ServiceError;
 use crate::limits::PLAINTEXT_BYTES_MAX;
+use crate::parallel;
 use crate::unsealed::Unsealed;
 use crate::uses::{Chosen, Prepared, Use, decide};
 use async_trait::async_trait;
 use conclave_core::{EncryptionContext, KeyName, Operation, Purpose, VersionNumber};
-use conclave_crypto::message;
+use conclave_crypto::MessagePrk;
+use conclave_crypto::message::{self, Sealing};
 use conclave_env::Entropy;
 use conclave_proto::v1 as wire;
 use conclave_raft::Replica;
@@ -65,7 +67,7 @@ impl Use for Encryption<'_> {
         let decision = replica
             .with_state(|state| decide(state, self.caller, Purpose::Protect, name, *version));
         let result = match decision.chosen {
-            Ok(chosen) => self.seal_all(unsealed, &chosen).await,
+            Ok(chosen) => self.seal(unsealed, &chosen).await,
             Err(denial) => Err(denial.into()),
         };
         Ok(Prepared {
@@ -79,13 +81,15 @@ impl Use for Encryption<'_> {
 }
 
 impl Encryption<'_> {
-    async fn seal_all(&self, unsealed: &Unsealed, chosen: &Chosen) -> Result<Sealed, ServiceError> {
-        let mut blobs = Vec::with_capacity(self.items.len());
-        for (place, item) in self.items.iter().enumerate() {
-            let context = self.under.context;
-            blobs.push(seal_one(self.entropy, unsealed, chosen, context, item).await?);
-            let_others_work(place).await;
-        }
+    async fn seal(&self, unsealed: &Unsealed, chosen: &Chosen) -> Result<Sealed, ServiceError> {
+        let blobs = seal_all(
+            self.entropy,
+            unsealed,
+            chosen,
+            self.under.context,
+            self.items,
+        )
+        .await?;
         Ok(Sealed {
             key: chosen.name.to_string(),
             version: chosen.number.0,
@@ -94,30 +98,36 @@ impl Encryption<'_> {
     }
 }
 
-/// Encrypts one message under a version that may be used.
-pub(super) async fn seal_one(
+/// Encrypts messages under a version that may be used, in their order.
+pub(super) async fn seal_all(
     entropy: &dyn Entropy,
     unsealed: &Unsealed,
     chosen: &Chosen,
     context: &EncryptionContext,
-    item: &Item<'_>,
-) -> Result<Vec<u8>, ServiceError> {
-    let mut salt = [0; 32];
-    entropy.fill(&mut salt);
-    let prk = unsealed.message_prk(chosen.version_ref(), &salt).await?;
+    items: &[Item<'_>],
+) -> Result<Vec<Vec<u8>>, ServiceError> {
+    let refused = |e| ServiceError::invalid("plaintext", e);
     let suite = Unsealed::suite(chosen.protection);
-    let (id, number) = (chosen.id, chosen.number);
-    message::seal(
-        &prk,
-        suite,
-        id,
-        number,
-        &salt,
-        context,
-        item.aad,
-        item.plaintext,
-    )
-    .map_err(|e| ServiceError::invalid("plaintext", e))
+    let sealing = Sealing::new(suite, chosen.id, chosen.number, context).map_err(refused)?;
+    let version = unsealed.ready(chosen.version_ref()).await?;
+    // Drawn together: each draw is a call into the kernel.
+    let mut salts = vec![0; 32 * items.len()];
+    entropy.fill(&mut salts);
+    let salted: Vec<_> = items.iter().zip(salts.as_chunks::<32>().0).collect();
+    let seal = |prk: &MessagePrk, item: &Item<'_>, salt: &[u8; 32]| {
+        let blob = sealing.seal(prk, salt, item.aad, item.plaintext);
+        blob.map_err(refused)
+    };
+    if let Some(material) = version.material() {
+        let seal = |(item, salt): &(&Item<'_>, &[u8; 32])| {
+            seal(&message::prk_software(material, salt), item, salt)
+        };
+        return parallel::each(&salted, seal).await.into_iter().collect();
+    }
+    let prks = version.message_prks(salted.iter().map(|(_, salt)| **salt).collect());
+    let prks = prks.await.into_iter().zip(salted);
+    prks.map(|(prk, (item, salt))| seal(&prk?, item, salt))
+        .collect()
 }
 
 impl CryptoApi {

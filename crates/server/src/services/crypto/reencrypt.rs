@@ -144,13 +144,14 @@ impl ReEncryption<'_> {
             blob: self.blob,
             aad: &self.bound.source_aad,
         };
-        let plaintext = open_one(unsealed, open, &self.bound.source, message).await?;
+        let source = unsealed.ready(open.version_ref()).await?;
+        let plaintext = open_one(&source, &self.bound.source, message).await?;
         let (context, aad) = (&self.bound.destination, &self.bound.destination_aad);
         let item = encrypt::Item {
             plaintext: plaintext.expose(),
             aad,
         };
-        let blob = encrypt::seal_one(self.entropy, unsealed, seal, context, &item).await?;
-        Ok((blob, seal.number.0))
+        let mut blobs = encrypt::seal_all(self.entropy, unsealed, seal, context, &[item]).await?;
+        Ok((blobs.pop().unwrap_or_default(), seal.number.0))
     }
 }

@@ -1,0 +1,52 @@
+//! The cryptography of large batches, on all cores.
+
+use crate::limits::{PARALLEL_ITEMS_MIN, TURN_ITEMS};
+use rayon::prelude::*;
+use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::task::{block_in_place, yield_now};
+
+/// Does the same with each item, in their order. The runtime's other tasks go on meanwhile.
+pub(crate) async fn each<T: Sync, R: Send>(
+    items: &[T],
+    work: impl Fn(&T) -> R + Sync + Send,
+) -> Vec<R> {
+    // In a simulation nothing may run beside it.
+    let flavor = Handle::current().runtime_flavor();
+    if items.len() >= PARALLEL_ITEMS_MIN && matches!(flavor, RuntimeFlavor::MultiThread) {
+        return block_in_place(|| {
+            let pieces = items.par_iter().with_min_len(PARALLEL_ITEMS_MIN / 2);
+            pieces.map(work).collect()
+        });
+    }
+    let mut results = Vec::with_capacity(items.len());
+    for (place, item) in items.iter().enumerate() {
+        results.push(work(item));
+        if place % TURN_ITEMS == TURN_ITEMS - 1 {
+            yield_now().await;
+        }
+    }
+    results
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn check() {
+        for count in [0, 1, PARALLEL_ITEMS_MIN, 1_000] {
+            let items: Vec<usize> = (0..count).collect();
+            let doubled = each(&items, |it| 2 * it).await;
+            assert!(doubled.into_iter().eq((0..count).map(|it| 2 * it)));
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn answers_stand_in_the_order_of_the_items() {
+        check().await;
+    }
+
+    #[tokio::test]
+    async fn and_on_the_one_thread_of_a_simulation() {
+        check().await;
+    }
+}
