@@ -14,7 +14,8 @@ use std::path::PathBuf;
 use std::process::Command;
 
 fn format_dir() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../docs/format")
+    // Relative to the package, where tests run: what was built in one clone may be run in another.
+    PathBuf::from("../../docs/format")
 }
 
 /// `len` bytes that look random and are the same everywhere.
