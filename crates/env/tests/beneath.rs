@@ -125,7 +125,7 @@ async fn run(storage: &MemStorage, steps: Vec<Step>) {
         }
         match &step {
             Step::Sync => drop(sync(&*store).await),
-            Step::Checkpoint => drop(checkpoint(&*store, "one", b"meta")),
+            Step::Checkpoint => drop(checkpoint(&*store, "one", b"meta").await),
             Step::Install => drop(store.install("one")),
             Step::CutAt(cut) => storage.cut_at(*cut),
             Step::Kill => storage.kill(),

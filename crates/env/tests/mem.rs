@@ -211,14 +211,14 @@ fn the_power_fails_between_two_writes() {
     assert_eq!(surviving(&*storage.open(DATABASE).unwrap()), 2);
 }
 
-#[test]
-fn the_power_fails_at_a_checkpoint() {
+#[tokio::test]
+async fn the_power_fails_at_a_checkpoint() {
     for (cut, is_there) in [(Cut::BeforeCheckpoint, false), (Cut::AfterCheckpoint, true)] {
         let storage = MemStorage::new();
         let store = storage.open(DATABASE).unwrap();
         storage.cut_at(cut);
         assert!(
-            checkpoint(&*store, "one", b"").is_err(),
+            checkpoint(&*store, "one", b"").await.is_err(),
             "nobody learns of it"
         );
         storage.crash(1);
@@ -231,8 +231,28 @@ fn the_power_fails_at_a_checkpoint() {
     }
 }
 
-#[test]
-fn a_damaged_row_is_an_error_until_it_is_written_anew() {
+#[tokio::test]
+async fn the_machine_or_the_process_stops_while_a_checkpoint_is_taken() {
+    for power_fails in [false, true] {
+        let storage = MemStorage::with_sync_delay(Duration::from_millis(1));
+        let store = storage.open(DATABASE).unwrap();
+        let (answer, wait) = tokio::sync::oneshot::channel();
+        let taken = Box::new(move |taken| answer.send(taken).unwrap());
+        store.checkpoint("one", b"", taken);
+        assert_eq!(store.checkpoints(), Ok(Vec::new()), "it takes its time");
+        if power_fails {
+            storage.crash(1);
+        }
+        drop(store);
+        let store = storage.open(DATABASE).unwrap();
+        let taken = wait.await.unwrap();
+        assert!(matches!(taken, Err(StoreError::Io { .. })), "{taken:?}");
+        assert_eq!(store.checkpoints(), Ok(Vec::new()));
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_row_is_an_error_until_it_is_written_anew() {
     let storage = MemStorage::new();
     let store = storage.open(DATABASE).unwrap();
     assert_eq!(storage.damage(1), None, "no row to damage");
@@ -241,7 +261,7 @@ fn a_damaged_row_is_an_error_until_it_is_written_anew() {
     let all = || store.scan("rows", Bound::Unbounded, Bound::Unbounded, 9);
     assert!(matches!(all(), Err(StoreError::Corrupt { .. })));
     assert!(matches!(
-        checkpoint(&*store, "one", b""),
+        checkpoint(&*store, "one", b"").await,
         Err(StoreError::Corrupt { .. })
     ));
     store.write(numbered(0)).unwrap();

@@ -206,7 +206,7 @@ async fn what_a_crash_left_behind_is_removed() {
     let dir = tempfile::tempdir().unwrap();
     let database = written(dir.path()).await;
     let store = RocksStorage::new(dir.path()).open(DATABASE).unwrap();
-    checkpoint(&*store, "kept", b"").unwrap();
+    checkpoint(&*store, "kept", b"").await.unwrap();
     drop(store);
     let checkpoints = database.join("checkpoints");
     fs::create_dir(database.join("db-2")).unwrap();
@@ -233,7 +233,7 @@ async fn a_damaged_checkpoint_is_not_installed() {
     let dir = tempfile::tempdir().unwrap();
     let database = written(dir.path()).await;
     let store = RocksStorage::new(dir.path()).open(DATABASE).unwrap();
-    let taken = checkpoint(&*store, "snap", b"").unwrap();
+    let taken = checkpoint(&*store, "snap", b"").await.unwrap();
     let table = taken
         .files
         .iter()
@@ -260,7 +260,7 @@ async fn damaged_rows_are_not_in_a_checkpoint() {
     let dir = tempfile::tempdir().unwrap();
     let database = written(dir.path()).await;
     let store = RocksStorage::new(dir.path()).open(DATABASE).unwrap();
-    checkpoint(&*store, "whole", b"").unwrap();
+    checkpoint(&*store, "whole", b"").await.unwrap();
     let tables = fs::read_dir(database.join("db-1")).unwrap();
     let tables = tables.map(|entry| entry.unwrap().path());
     let table = tables
@@ -271,7 +271,7 @@ async fn damaged_rows_are_not_in_a_checkpoint() {
     data[500] ^= 1;
     // In place, as a disk does it: the files of the first checkpoint are these.
     fs::write(&table, data).unwrap();
-    let error = checkpoint(&*store, "next", b"").unwrap_err();
+    let error = checkpoint(&*store, "next", b"").await.unwrap_err();
     assert!(matches!(error, StoreError::Corrupt { .. }), "{error}");
     let names = store.checkpoints().unwrap();
     assert_eq!(names.len(), 1);
@@ -286,11 +286,11 @@ async fn a_checkpoint_shares_what_an_earlier_one_holds() {
     let database = written(dir.path()).await;
     let storage = RocksStorage::new(dir.path());
     let store = storage.open(DATABASE).unwrap();
-    let first = checkpoint(&*store, "first", b"").unwrap();
+    let first = checkpoint(&*store, "first", b"").await.unwrap();
     store.write(batch(200)).unwrap();
     drop(store);
     let store = storage.open(DATABASE).unwrap();
-    let second = checkpoint(&*store, "second", b"").unwrap();
+    let second = checkpoint(&*store, "second", b"").await.unwrap();
     let tables = |taken: &conclave_env::store::Checkpoint| -> Vec<_> {
         let tables = taken.files.iter().filter(|it| it.name.contains(".sst"));
         tables.cloned().collect()
@@ -306,7 +306,7 @@ async fn a_checkpoint_shares_what_an_earlier_one_holds() {
     let mut data = fs::read(&newest).unwrap();
     data[10] ^= 1;
     fs::write(&newest, data).unwrap();
-    let error = checkpoint(&*store, "third", b"").unwrap_err();
+    let error = checkpoint(&*store, "third", b"").await.unwrap_err();
     assert!(matches!(error, StoreError::Corrupt { .. }), "{error}");
 }
 

@@ -9,14 +9,16 @@ const PIECE_BYTES: usize = 1_000;
 
 /// Runs the suite; `make` gives a new and empty storage each time.
 pub async fn checkpoint_contract(make: &dyn Fn() -> Arc<dyn Storage>) {
-    a_checkpoint_is_exact_and_never_changes(make());
-    one_of_the_same_name_is_replaced(make());
-    a_checkpoint_survives_a_reopen(make());
+    a_checkpoint_is_exact_and_never_changes(make()).await;
+    one_of_the_same_name_is_replaced(make()).await;
+    a_checkpoint_survives_a_reopen(make()).await;
+    checkpoints_begun_together_are_each_of_their_own_instant(make()).await;
+    one_that_is_not_complete_is_not_taken(make()).await;
     a_received_checkpoint_is_installed(make(), make()).await;
     what_was_installed_survives_and_takes_writes(make()).await;
-    damaged_transfers_are_refused(make(), make());
+    damaged_transfers_are_refused(make(), make()).await;
     bad_names_are_refused(make());
-    what_is_not_there_is_not_found(make());
+    what_is_not_there_is_not_found(make()).await;
 }
 
 fn fill(store: &dyn Store, count: u32) {
@@ -43,15 +45,15 @@ fn carry(from: &dyn Store, to: &dyn Store, checkpoint: &Checkpoint) -> Result<()
     receiver.finish()
 }
 
-fn a_checkpoint_is_exact_and_never_changes(storage: Arc<dyn Storage>) {
+async fn a_checkpoint_is_exact_and_never_changes(storage: Arc<dyn Storage>) {
     let (_storage, store) = open(storage);
     fill(&*store, 100);
     let before = (rows(&*store, "one"), rows(&*store, "two"));
-    let (answer, answers) = std::sync::mpsc::channel();
+    let (answer, wait) = tokio::sync::oneshot::channel();
     let taken = Box::new(move |taken| answer.send(taken).unwrap());
     store.checkpoint("snap-1", b"meta", taken);
     put(&*store, "one", b"meanwhile", b"x");
-    let taken = answers.recv().unwrap().unwrap();
+    let taken = wait.await.unwrap().unwrap();
     assert_eq!(
         (taken.name.as_str(), &taken.meta[..]),
         ("snap-1", &b"meta"[..])
@@ -82,12 +84,12 @@ fn a_checkpoint_is_exact_and_never_changes(storage: Arc<dyn Storage>) {
     assert_eq!(store.checkpoints().unwrap(), [taken], "it stays");
 }
 
-fn one_of_the_same_name_is_replaced(storage: Arc<dyn Storage>) {
+async fn one_of_the_same_name_is_replaced(storage: Arc<dyn Storage>) {
     let (_storage, store) = open(storage);
-    checkpoint(&*store, "b", b"1").unwrap();
-    checkpoint(&*store, "a", b"2").unwrap();
+    checkpoint(&*store, "b", b"1").await.unwrap();
+    checkpoint(&*store, "a", b"2").await.unwrap();
     put(&*store, "one", b"a", b"1");
-    checkpoint(&*store, "b", b"3").unwrap();
+    checkpoint(&*store, "b", b"3").await.unwrap();
     let metas: Vec<Vec<u8>> = store
         .checkpoints()
         .unwrap()
@@ -102,10 +104,10 @@ fn one_of_the_same_name_is_replaced(storage: Arc<dyn Storage>) {
     assert_eq!(store.checkpoints().unwrap().len(), 1);
 }
 
-fn a_checkpoint_survives_a_reopen(storage: Arc<dyn Storage>) {
+async fn a_checkpoint_survives_a_reopen(storage: Arc<dyn Storage>) {
     let (storage, store) = open(storage);
     fill(&*store, 10);
-    let taken = checkpoint(&*store, "kept", b"m").unwrap();
+    let taken = checkpoint(&*store, "kept", b"m").await.unwrap();
     drop(store);
     let store = storage.open(DATABASE).unwrap();
     assert_eq!(store.checkpoints().unwrap(), [taken]);
@@ -113,10 +115,51 @@ fn a_checkpoint_survives_a_reopen(storage: Arc<dyn Storage>) {
     assert_eq!(rows(&*store, "one").len(), 10);
 }
 
+async fn checkpoints_begun_together_are_each_of_their_own_instant(storage: Arc<dyn Storage>) {
+    let (_storage, store) = open(storage);
+    let (answer, mut answers) = tokio::sync::mpsc::unbounded_channel();
+    for number in 0..3_u8 {
+        put(&*store, "one", &[number], b"x");
+        let answer = answer.clone();
+        let taken = Box::new(move |taken| answer.send((number, taken)).unwrap());
+        store.checkpoint(&format!("n{number}"), &[number], taken);
+    }
+    for number in 0..3_u8 {
+        let (of, taken) = answers.recv().await.unwrap();
+        assert_eq!((of, &taken.unwrap().meta[..]), (number, &[number][..]));
+    }
+    for number in (0..3_u8).rev() {
+        store.install(&format!("n{number}")).unwrap();
+        assert_eq!(rows(&*store, "one").len(), usize::from(number) + 1);
+    }
+}
+
+/// Closed meanwhile, there is all of it or nothing, and whoever waits is answered.
+async fn one_that_is_not_complete_is_not_taken(storage: Arc<dyn Storage>) {
+    let (storage, store) = open(storage);
+    fill(&*store, 10);
+    let (answer, wait) = tokio::sync::oneshot::channel();
+    let taken = Box::new(move |taken| answer.send(taken).unwrap());
+    store.checkpoint("late", b"", taken);
+    drop(store);
+    let taken = wait.await.unwrap();
+    let store = storage.open(DATABASE).unwrap();
+    let there = store.checkpoints().unwrap();
+    match taken {
+        Ok(taken) => assert_eq!(there, [taken]),
+        Err(StoreError::Io { .. }) => {}
+        Err(other) => panic!("{other}"),
+    }
+    for checkpoint in there {
+        store.install(&checkpoint.name).unwrap();
+        assert_eq!(rows(&*store, "one").len(), 10);
+    }
+}
+
 async fn a_received_checkpoint_is_installed(from: Arc<dyn Storage>, to: Arc<dyn Storage>) {
     let (_from, source) = open(from);
     fill(&*source, 500);
-    let taken = checkpoint(&*source, "snap", b"at 500").unwrap();
+    let taken = checkpoint(&*source, "snap", b"at 500").await.unwrap();
     let (to, target) = open(to);
     put(&*target, "one", b"stale", b"x");
     put(&*target, "two", b"stale", b"x");
@@ -142,7 +185,7 @@ async fn a_received_checkpoint_is_installed(from: Arc<dyn Storage>, to: Arc<dyn 
 async fn what_was_installed_survives_and_takes_writes(storage: Arc<dyn Storage>) {
     let (storage, store) = open(storage);
     fill(&*store, 20);
-    checkpoint(&*store, "one", b"").unwrap();
+    checkpoint(&*store, "one", b"").await.unwrap();
     fill(&*store, 40);
     store.install("one").unwrap();
     put(&*store, "one", b"after", b"x");
@@ -163,10 +206,10 @@ fn assert_corrupt<T>(result: Result<T, StoreError>, what: &str) {
     }
 }
 
-fn damaged_transfers_are_refused(from: Arc<dyn Storage>, to: Arc<dyn Storage>) {
+async fn damaged_transfers_are_refused(from: Arc<dyn Storage>, to: Arc<dyn Storage>) {
     let (_from, source) = open(from);
     fill(&*source, 50);
-    let taken = checkpoint(&*source, "snap", b"").unwrap();
+    let taken = checkpoint(&*source, "snap", b"").await.unwrap();
     let (_to, target) = open(to);
     fill(&*target, 1);
     let largest = (0..taken.files.len())
@@ -255,9 +298,9 @@ fn bad_names_are_refused(storage: Arc<dyn Storage>) {
     assert_eq!(store.checkpoints().unwrap(), []);
 }
 
-fn what_is_not_there_is_not_found(storage: Arc<dyn Storage>) {
+async fn what_is_not_there_is_not_found(storage: Arc<dyn Storage>) {
     let (_storage, store) = open(storage);
-    let taken = checkpoint(&*store, "here", b"").unwrap();
+    let taken = checkpoint(&*store, "here", b"").await.unwrap();
     let is_missing = |result: Result<Vec<u8>, StoreError>| {
         matches!(result, Err(StoreError::NoCheckpoint { .. }))
     };

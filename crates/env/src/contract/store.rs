@@ -29,10 +29,14 @@ pub async fn sync(store: &dyn Store) -> Result<(), StoreError> {
 ///
 /// # Errors
 /// What the store answers.
-pub fn checkpoint(store: &dyn Store, name: &str, meta: &[u8]) -> Result<Checkpoint, StoreError> {
-    let (answer, answers) = std::sync::mpsc::channel();
+pub async fn checkpoint(
+    store: &dyn Store,
+    name: &str,
+    meta: &[u8],
+) -> Result<Checkpoint, StoreError> {
+    let (answer, wait) = tokio::sync::oneshot::channel();
     store.checkpoint(name, meta, Box::new(move |taken| drop(answer.send(taken))));
-    answers.recv().expect("a store answers every checkpoint")
+    wait.await.expect("a store answers every checkpoint")
 }
 
 /// Runs the suite; `make` gives a new and empty storage each time.

@@ -154,7 +154,8 @@ impl Disk {
         self.is_open = false;
     }
 
-    pub(super) fn checkpoint(&mut self, name: &str, meta: &[u8]) -> Checkpoint {
+    /// An image of what a reader sees now.
+    pub(super) fn image(&self, name: &str, meta: &[u8]) -> Image {
         let contents = self.visible.encode();
         let files = contents
             .iter()
@@ -169,12 +170,10 @@ impl Disk {
             meta: meta.to_vec(),
             files,
         };
-        let image = Image {
-            checkpoint: checkpoint.clone(),
+        Image {
+            checkpoint,
             contents,
-        };
-        self.images.insert(name.to_owned(), image);
-        checkpoint
+        }
     }
 
     /// Replaces all tables by the image's, durably. False if the image holds something else than rows.

@@ -6,6 +6,7 @@ mod clock;
 mod disk;
 mod entropy;
 mod hsm;
+mod images;
 mod network;
 mod receiver;
 mod storage;

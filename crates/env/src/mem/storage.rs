@@ -102,8 +102,9 @@ impl MemStorage {
         Self::build(None, None)
     }
 
-    /// An empty disk, on which a sync takes so long; what is written meanwhile waits for the next one. Syncs are
-    /// then done by a task, which the runtime of the caller of [`Store::sync`] drives.
+    /// An empty disk, on which a sync takes so long; what is written meanwhile waits for the next one. A checkpoint,
+    /// of the instant at which it is asked for, is complete after twenty times as long. Tasks do both, which the runtime of the
+    /// caller drives.
     pub fn with_sync_delay(delay: Duration) -> Self {
         Self::build(Some(delay), None)
     }

@@ -1,10 +1,11 @@
 //! One database on the disk of a simulated machine.
 
-use super::beneath::{Underside, all_rows, checkpoint_now, sync_now};
+use super::beneath::{Underside, all_rows, sync_now};
 use super::disk::Disk;
+use super::images::Begun;
 use super::receiver::{MemReceiver, ReceiverBeneath};
 use super::storage::{Cut, Machine};
-use crate::checkpoint::{is_checkpoint_name, objection};
+use crate::checkpoint::objection;
 use crate::store::{Batch, Checkpoint, Database, Done, Receiver, Row, Store, StoreError, Taken};
 use parking_lot::Mutex;
 use std::ops::Bound;
@@ -39,8 +40,17 @@ impl Handle {
         }
     }
 
+    /// The same for work that goes on when the database is closed, which closes the one on the real disk too.
+    pub(super) fn without_beneath(&self) -> Self {
+        Self {
+            machine: Arc::clone(&self.machine),
+            beneath: None,
+            ..*self
+        }
+    }
+
     /// The database on the real disk, and what is known of that, if there is one.
-    fn beneath(&self) -> Option<(&dyn Store, &Underside)> {
+    pub(super) fn beneath(&self) -> Option<(&dyn Store, &Underside)> {
         self.beneath.as_deref().zip(self.machine.underside.as_ref())
     }
 
@@ -63,7 +73,7 @@ impl Handle {
     }
 
     /// Whatever was written is durable beneath, and so here.
-    fn synced_beneath(&self, underside: &Underside) -> Result<(), StoreError> {
+    pub(super) fn synced_beneath(&self, underside: &Underside) -> Result<(), StoreError> {
         underside.synced(self.database)?;
         self.disk(|disk| {
             disk.sync_through(disk.written);
@@ -72,7 +82,7 @@ impl Handle {
     }
 
     /// Where the power may be made to fail.
-    fn reach(&self, point: Cut) {
+    pub(super) fn reach(&self, point: Cut) {
         let mut state = self.machine.state.lock();
         if state.life == self.life {
             state.reach(point);
@@ -112,6 +122,13 @@ impl Handle {
             detail,
         }
     }
+
+    pub(super) fn closed(&self) -> StoreError {
+        StoreError::Io {
+            path: path_of(self.database),
+            detail: "the database was closed".to_owned(),
+        }
+    }
 }
 
 /// Callers of `sync` that wait, and whether a task works for them.
@@ -120,6 +137,8 @@ pub(super) struct Syncs {
     waiting: Vec<Done>,
     is_running: bool,
     done: u64,
+    /// The handle is gone, and nothing more is completed for it.
+    pub(super) is_closed: bool,
     /// The error that ended this handle's life as a writer.
     failed: Option<StoreError>,
 }
@@ -127,10 +146,13 @@ pub(super) struct Syncs {
 pub(super) struct MemStore {
     handle: Handle,
     syncs: Arc<Mutex<Syncs>>,
+    /// Whose checkpoint is completed next.
+    turn: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Drop for MemStore {
     fn drop(&mut self) {
+        self.syncs.lock().is_closed = true;
         // A handle of an earlier life closes nothing.
         let _ = self.handle.disk(|disk| {
             disk.is_open = false;
@@ -144,6 +166,7 @@ impl MemStore {
         Self {
             handle,
             syncs: Arc::default(),
+            turn: Arc::default(),
         }
     }
 
@@ -207,31 +230,6 @@ async fn sync_groups(handle: Handle, syncs: Arc<Mutex<Syncs>>) {
         for done in group {
             done(result.clone());
         }
-    }
-}
-
-impl MemStore {
-    fn take_checkpoint(&self, name: &str, meta: &[u8]) -> Result<Checkpoint, StoreError> {
-        assert!(
-            is_checkpoint_name(name),
-            "a checkpoint's name is chosen by our own code"
-        );
-        self.handle.reach(Cut::BeforeCheckpoint);
-        let taken = self.change(|disk| match disk.damaged() {
-            None => Ok(disk.checkpoint(name, meta)),
-            Some(row) => Err(self.handle.corrupt(format!("{row}: the checksum differs"))),
-        })?;
-        let taken = match self.handle.beneath() {
-            Some((store, underside)) => {
-                let taken = underside.passes(checkpoint_now(store, name, meta))?;
-                // Whatever was logged has been moved to tables.
-                self.handle.synced_beneath(underside)?;
-                taken
-            }
-            None => taken,
-        };
-        self.handle.reach(Cut::AfterCheckpoint);
-        self.change(|_| Ok(taken))
     }
 }
 
@@ -322,7 +320,20 @@ impl Store for MemStore {
     }
 
     fn checkpoint(&self, name: &str, meta: &[u8], taken: Taken) {
-        taken(self.take_checkpoint(name, meta));
+        let begun = match Begun::new(&self.handle, &self.syncs, name, meta) {
+            Ok(begun) => begun,
+            Err(error) => return taken(Err(error)),
+        };
+        let sync_delay = self.handle.machine.state.lock().sync_delay;
+        match sync_delay {
+            None => taken(begun.finish()),
+            // Not joined, as above.
+            Some(sync) => drop(tokio::spawn(begun.finish_later(
+                Arc::clone(&self.turn),
+                sync,
+                taken,
+            ))),
+        }
     }
 
     fn checkpoints(&self) -> Result<Vec<Checkpoint>, StoreError> {

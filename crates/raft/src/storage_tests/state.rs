@@ -148,6 +148,48 @@ async fn only_the_newest_two_snapshots_are_kept() {
     );
 }
 
+/// While a node takes a snapshot, a leader can give it a newer one.
+#[tokio::test]
+async fn a_snapshot_that_was_overtaken_is_not_handed_out() {
+    let (_, mut leader) = open(&MemStorage::new());
+    apply(&mut leader, 0, 30).await;
+    let newer = leader
+        .get_snapshot_builder()
+        .await
+        .build_snapshot()
+        .await
+        .unwrap();
+    let (_, mut machine) = open(&MemStorage::with_sync_delay(Duration::from_micros(100)));
+    apply(&mut machine, 0, 3).await;
+    let mut builder = machine.get_snapshot_builder().await;
+    machine
+        .install_snapshot(&newer.meta, newer.snapshot)
+        .await
+        .unwrap();
+    let older = builder.build_snapshot().await.unwrap();
+    assert_eq!(older.meta.last_log_id, Some(log_id(1, 2)));
+    let current = machine.get_current_snapshot().await.unwrap().unwrap();
+    assert_eq!(current.meta.last_log_id, Some(log_id(1, 29)));
+    assert!(machine.with_state(|state| *state == replayed(Some(29))));
+}
+
+/// Nothing is left of a snapshot that the power failed under, and the next one is as good as any.
+#[tokio::test]
+async fn a_snapshot_that_the_power_failed_under_is_not_there() {
+    let storage = MemStorage::with_sync_delay(Duration::from_micros(100));
+    let (_, mut machine) = open(&storage);
+    apply(&mut machine, 0, 3).await;
+    machine.slot().sync().await.unwrap();
+    let mut builder = machine.get_snapshot_builder().await;
+    storage.crash(1);
+    assert!(builder.build_snapshot().await.is_err());
+    let (_, mut machine) = open(&storage);
+    assert!(machine.get_current_snapshot().await.unwrap().is_none());
+    assert!(machine.with_state(|state| *state == replayed(Some(2))));
+    let again = machine.get_snapshot_builder().await.build_snapshot().await;
+    assert_eq!(again.unwrap().meta.last_log_id, Some(log_id(1, 2)));
+}
+
 /// A snapshot that arrived whole but was not installed before a crash is not ours to begin with.
 #[tokio::test]
 async fn a_snapshot_that_was_not_installed_is_forgotten_at_the_next_start() {
