@@ -6,7 +6,6 @@ use crate::limits::WRAPPED_BYTES_MAX;
 use crate::names::KeyName;
 use crate::planted::{Bug, is_planted};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 use std::fmt;
 
 /// What a key computes.
@@ -151,7 +150,53 @@ pub struct Key {
     /// What never changes, and what does but for the versions.
     pub info: KeyInfo,
     /// At least one.
-    pub versions: BTreeMap<VersionNumber, KeyVersion>,
+    pub versions: Versions,
+}
+
+/// Versions in the order of their numbers. Nearly every key has one or two, and of those a million: the node of a map
+/// would take ten times their memory.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Versions(Vec<(VersionNumber, KeyVersion)>);
+
+impl Versions {
+    fn place(&self, number: VersionNumber) -> Result<usize, usize> {
+        self.0.binary_search_by_key(&number, |(number, _)| *number)
+    }
+
+    /// The version of that number.
+    pub fn get(&self, number: VersionNumber) -> Option<&KeyVersion> {
+        let (_, version) = self.0.get(self.place(number).ok()?)?;
+        Some(version)
+    }
+
+    pub(crate) fn get_mut(&mut self, number: VersionNumber) -> Option<&mut KeyVersion> {
+        let place = self.place(number).ok()?;
+        self.0.get_mut(place).map(|(_, version)| version)
+    }
+
+    /// Adds a version, or puts it in the place of the one of its number.
+    pub(crate) fn insert(&mut self, number: VersionNumber, version: KeyVersion) {
+        if let Some(earlier) = self.get_mut(number) {
+            *earlier = version;
+            return;
+        }
+        if self.0.len() == self.0.capacity() {
+            // By itself a vector begins with room for four.
+            self.0.reserve_exact((self.0.len() / 2).max(1));
+        }
+        let place = self.place(number).unwrap_or_else(|place| place);
+        self.0.insert(place, (number, version));
+    }
+
+    /// The greatest number; `None` if there is no version.
+    pub fn last(&self) -> Option<VersionNumber> {
+        self.0.last().map(|(number, _)| *number)
+    }
+
+    /// All of them, in the order of their numbers.
+    pub fn iter(&self) -> impl Iterator<Item = (VersionNumber, &KeyVersion)> {
+        self.0.iter().map(|(number, version)| (*number, version))
+    }
 }
 
 /// A key without its versions: one row.
@@ -182,19 +227,15 @@ pub struct KeyInfo {
 impl Key {
     /// The number that the next version will have.
     pub fn next_version(&self) -> VersionNumber {
-        let last = self
-            .versions
-            .keys()
-            .next_back()
-            .map_or(0, |number| number.0);
+        let last = self.versions.last().map_or(0, |number| number.0);
         let step = u32::from(!is_planted(Bug::ReuseVersion));
         VersionNumber(last.saturating_add(step))
     }
 
     /// The key without wrapped material, as an answer to its users.
     pub fn view(&self) -> KeyView {
-        let version = |(number, version): (&VersionNumber, &KeyVersion)| VersionView {
-            number: *number,
+        let version = |(number, version): (VersionNumber, &KeyVersion)| VersionView {
+            number,
             state: version.state,
             created_at: version.created_at,
         };

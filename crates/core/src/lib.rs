@@ -40,7 +40,7 @@ pub use ids::{
 };
 pub use key::{
     Algorithm, Key, KeyInfo, KeyState, KeyVersion, KeyView, Protection, Transition, VersionView,
-    Wrapped,
+    Versions, Wrapped,
 };
 pub use names::{CustodianName, KeyName, KeyringName, NameError, PrincipalName};
 pub use outcome::{Outcome, Refusal, Written};

@@ -104,7 +104,7 @@ impl State {
             name: name.clone(),
             version: number,
         };
-        let version = key.versions.get(&number).ok_or_else(missing)?;
+        let version = key.versions.get(number).ok_or_else(missing)?;
         check_state(key, number, version, purpose)?;
         Ok(UsePermit {
             info: &key.info,

@@ -4,11 +4,10 @@ use super::writes::{Answer, limit};
 use super::{Place, State};
 use crate::command::KeySpec;
 use crate::ids::{KeyId, SetId, VersionNumber};
-use crate::key::{Key, KeyInfo, KeyState, KeyVersion, Transition, Wrapped};
+use crate::key::{Key, KeyInfo, KeyState, KeyVersion, Transition, Versions, Wrapped};
 use crate::limits::{KEYS_MAX, VERSIONS_MAX};
 use crate::names::KeyName;
 use crate::outcome::{LimitedThing, Malformation, Refusal, Written};
-use std::collections::BTreeMap;
 
 impl State {
     pub(super) fn key_answer(&self, name: &KeyName) -> Answer {
@@ -63,7 +62,8 @@ impl State {
         let version = new_version(place, wrapped);
         self.save_key(&info);
         self.save_version(id, VersionNumber(1), &version);
-        let versions = BTreeMap::from([(VersionNumber(1), version)]);
+        let mut versions = Versions::default();
+        versions.insert(VersionNumber(1), version);
         self.activations
             .extend(spec.activate_at.map(|at| (at, spec.name.clone())));
         self.names.insert(id, spec.name.clone());
@@ -154,7 +154,7 @@ impl State {
             name: name.clone(),
             version: number,
         };
-        let version = key.versions.get_mut(&number).ok_or_else(missing)?;
+        let version = key.versions.get_mut(number).ok_or_else(missing)?;
         let from = version.state;
         let what = || format!("version {number} of key {name}");
         version.state = from

@@ -8,7 +8,7 @@ use crate::access::{Access, Grant};
 use crate::codec::{self, DecodeError};
 use crate::custody::Custody;
 use crate::ids::{KeyId, NodeId, VersionNumber};
-use crate::key::{Key, KeyInfo, KeyState, KeyVersion};
+use crate::key::{Key, KeyInfo, KeyState, Versions};
 use crate::uses::BatchId;
 use serde::de::DeserializeOwned;
 use std::collections::{BTreeMap, BTreeSet};
@@ -60,7 +60,7 @@ fn corrupt(table: Table, key: &[u8], detail: &str) -> CorruptRow {
 struct Loader {
     meta: Option<Meta>,
     infos: BTreeMap<KeyId, KeyInfo>,
-    versions: BTreeMap<KeyId, BTreeMap<VersionNumber, KeyVersion>>,
+    versions: BTreeMap<KeyId, Versions>,
     grants: BTreeSet<Grant>,
     custody: Option<Custody>,
     requests: BTreeMap<u64, Remembered>,
@@ -180,13 +180,13 @@ impl State {
     fn join_keys(
         &mut self,
         infos: BTreeMap<KeyId, KeyInfo>,
-        mut versions: BTreeMap<KeyId, BTreeMap<VersionNumber, KeyVersion>>,
+        mut versions: BTreeMap<KeyId, Versions>,
     ) -> Result<(), CorruptRow> {
         for (id, info) in infos {
             let versions = versions.remove(&id).unwrap_or_default();
             let name = info.name.clone();
             let broken = |what| Err(corrupt(Table::Keys, id.as_bytes(), what));
-            if info.id != id || !versions.contains_key(&info.primary) {
+            if info.id != id || versions.get(info.primary).is_none() {
                 return broken("the key lacks its primary version, or has another id");
             }
             if info.activate_at.is_some() && info.state != KeyState::PreActive {

@@ -95,8 +95,8 @@ fn check_agreement(model: &Model, state: &State) {
         assert_eq!(key.info.primary.0 as usize, expected.versions.len());
         assert!(
             key.versions
-                .values()
-                .map(|v| v.state)
+                .iter()
+                .map(|(_, version)| version.state)
                 .eq(expected.versions.iter().copied())
         );
         assert_eq!(state.key_by_id(key.info.id), Some(key));
