@@ -174,9 +174,8 @@ pub struct Checkpoint {
 
 /// One open database.
 ///
-/// Every call is quick enough to be made from an async task, except `checkpoint`, which may take tens of milliseconds,
-/// and `install`, which reads all that there is. Errors other than [`StoreError::NoCheckpoint`] are final for this handle: drop it and
-/// open the database again.
+/// Every call is quick enough to be made from an async task, except `install`, which reads all that there is. Errors
+/// other than [`StoreError::NoCheckpoint`] are final for this handle: drop it and open the database again.
 pub trait Store: Send + Sync + 'static {
     /// One row.
     ///
@@ -216,6 +215,10 @@ pub trait Store: Send + Sync + 'static {
     /// How often the disk was made to sync for those who called [`Store::sync`], since the database was opened.
     fn syncs(&self) -> u64;
 
+    /// Moves what was written before to tables, then calls `done`. Reads and writes go on meanwhile, which wait while
+    /// [`Store::checkpoint`] copies what is not in tables.
+    fn settle(&self, done: Done);
+
     /// Takes a checkpoint that holds exactly what had been written when this is called, and calls `taken` when it is
     /// complete and durable: what takes long, reading back and digests, may go on after this has returned. One of the
     /// same name is replaced. Checkpoints are taken one after the other; one that is not complete when the database is
@@ -231,7 +234,7 @@ pub trait Store: Send + Sync + 'static {
     /// As the disk has them.
     fn checkpoints(&self) -> Result<Vec<Checkpoint>, StoreError>;
 
-    /// Forgets a checkpoint. No error if there is none.
+    /// Forgets a checkpoint; its files may go later. No error if there is none.
     ///
     /// # Errors
     /// As the disk has them.

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 #![cfg(feature = "rocksdb")]
 
-use conclave_env::contract::{checkpoint, checkpoint_contract, store_contract, sync};
+use conclave_env::contract::{checkpoint, checkpoint_contract, settle, store_contract, sync};
 use conclave_env::mem::{Beneath as _, Cut, MemStorage};
 use conclave_env::os::RocksStorage;
 use conclave_env::{Batch, Database, Storage, Store};
@@ -58,6 +58,7 @@ enum Step {
     Delete(u8),
     DeleteRange(u8, u8),
     Sync,
+    Settle,
     Checkpoint,
     Install,
     Reopen,
@@ -72,6 +73,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => any::<u8>().prop_map(Step::Delete),
         2 => any::<(u8, u8)>().prop_map(|(from, to)| Step::DeleteRange(from, to)),
         3 => Just(Step::Sync),
+        2 => Just(Step::Settle),
         2 => Just(Step::Checkpoint),
         1 => Just(Step::Install),
         1 => Just(Step::Reopen),
@@ -98,6 +100,7 @@ fn batch(step: &Step) -> Option<Batch> {
         Step::Delete(key) => batch.delete("rows", [*key]),
         Step::DeleteRange(from, to) => batch.delete_range("rows", [*from], [*to]),
         Step::Sync
+        | Step::Settle
         | Step::Checkpoint
         | Step::Install
         | Step::Reopen
@@ -125,6 +128,7 @@ async fn run(storage: &MemStorage, steps: Vec<Step>) {
         }
         match &step {
             Step::Sync => drop(sync(&*store).await),
+            Step::Settle => drop(settle(&*store).await),
             Step::Checkpoint => drop(checkpoint(&*store, "one", b"meta").await),
             Step::Install => drop(store.install("one")),
             Step::CutAt(cut) => storage.cut_at(*cut),

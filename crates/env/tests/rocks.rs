@@ -279,6 +279,26 @@ async fn damaged_rows_are_not_in_a_checkpoint() {
     assert!(store.install("whole").is_err());
 }
 
+/// What is not in tables is in a checkpoint's log, the end of which is as sure as the rest.
+#[tokio::test]
+async fn a_damaged_log_is_not_in_a_checkpoint() {
+    for is_short in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let database = written(dir.path()).await;
+        let store = RocksStorage::new(dir.path()).open(DATABASE).unwrap();
+        store.write(batch(1)).unwrap();
+        let log = wal(&database);
+        let mut data = fs::read(&log).unwrap();
+        let last = data.pop().unwrap();
+        if !is_short {
+            data.push(last ^ 1);
+        }
+        fs::write(&log, data).unwrap();
+        assert!(checkpoint(&*store, "next", b"").await.is_err());
+        assert_eq!(store.checkpoints().unwrap(), []);
+    }
+}
+
 /// Tables that an earlier checkpoint holds are vouched for by it, and not described anew.
 #[tokio::test]
 async fn a_checkpoint_shares_what_an_earlier_one_holds() {

@@ -82,6 +82,17 @@ impl StoreSlot {
         synced.await.unwrap_or_else(|_| Err(self.closed()))
     }
 
+    /// Moves what was written before to tables.
+    pub(crate) async fn settle(&self) -> Result<(), StoreError> {
+        let (done, settled) = oneshot::channel();
+        let done: Done = Box::new(move |result| drop(done.send(result)));
+        match &*self.store.read() {
+            Some(store) => store.settle(done),
+            None => done(Err(self.closed())),
+        }
+        settled.await.unwrap_or_else(|_| Err(self.closed()))
+    }
+
     /// How often the disk was synced since the database was opened; none if it is closed.
     pub(crate) fn syncs(&self) -> u64 {
         self.store.read().as_ref().map_or(0, |store| store.syncs())

@@ -1,6 +1,6 @@
 //! The promises of [`Store`] about checkpoints.
 
-use super::store::{DATABASE, checkpoint, open, put, rows, sync};
+use super::store::{DATABASE, checkpoint, open, put, rows, settle, sync};
 use crate::store::{Checkpoint, CheckpointFile, Storage, Store, StoreError};
 use std::sync::Arc;
 
@@ -47,6 +47,9 @@ fn carry(from: &dyn Store, to: &dyn Store, checkpoint: &Checkpoint) -> Result<()
 
 async fn a_checkpoint_is_exact_and_never_changes(storage: Arc<dyn Storage>) {
     let (_storage, store) = open(storage);
+    fill(&*store, 50);
+    settle(&*store).await.unwrap();
+    // Part of it is settled, and part is not.
     fill(&*store, 100);
     let before = (rows(&*store, "one"), rows(&*store, "two"));
     let (answer, wait) = tokio::sync::oneshot::channel();

@@ -15,4 +15,4 @@ mod store;
 pub use checkpoint::checkpoint_contract;
 pub use hsm::hsm_contract;
 pub use network::{Ends, network_contract};
-pub use store::{checkpoint, store_contract, sync};
+pub use store::{checkpoint, settle, store_contract, sync};

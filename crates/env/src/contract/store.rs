@@ -25,6 +25,16 @@ pub async fn sync(store: &dyn Store) -> Result<(), StoreError> {
     wait.await.expect("a store answers every sync")
 }
 
+/// Waits until what was written before is in tables.
+///
+/// # Errors
+/// What the store answers.
+pub async fn settle(store: &dyn Store) -> Result<(), StoreError> {
+    let (done, wait) = tokio::sync::oneshot::channel();
+    store.settle(Box::new(move |result| drop(done.send(result))));
+    wait.await.expect("a store answers every call to settle")
+}
+
 /// Takes a checkpoint, and waits until it is complete.
 ///
 /// # Errors

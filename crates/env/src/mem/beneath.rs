@@ -1,6 +1,6 @@
 //! A real disk beneath a simulated one: what the simulated one says is done there too, and compared.
 
-use crate::store::{Checkpoint, Database, Row, Storage, Store, StoreError};
+use crate::store::{Database, Row, Storage, Store, StoreError};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
@@ -160,31 +160,16 @@ impl Underside {
     }
 }
 
-/// Has all that was written on the disk when it returns.
-pub(super) fn sync_now(store: &dyn Store) -> Result<(), StoreError> {
+/// What a store beneath answers, which it does before the call returns.
+pub(super) fn now<T: Send + 'static>(call: impl FnOnce(Answering<T>)) -> Result<T, StoreError> {
     let answer = Arc::new(Mutex::new(None));
     let given = Arc::clone(&answer);
-    store.sync(Box::new(move |result| *given.lock() = Some(result)));
+    call(Box::new(move |result| *given.lock() = Some(result)));
     let answer = answer.lock().take();
-    answer.expect("a store beneath syncs before it returns")
+    answer.expect("a store beneath answers before it returns")
 }
 
-/// Has taken a checkpoint when it returns.
-pub(super) fn checkpoint_now(
-    store: &dyn Store,
-    name: &str,
-    meta: &[u8],
-) -> Result<Checkpoint, StoreError> {
-    let answer = Arc::new(Mutex::new(None));
-    let given = Arc::clone(&answer);
-    store.checkpoint(
-        name,
-        meta,
-        Box::new(move |taken| *given.lock() = Some(taken)),
-    );
-    let answer = answer.lock().take();
-    answer.expect("a store beneath takes a checkpoint before it returns")
-}
+type Answering<T> = Box<dyn FnOnce(Result<T, StoreError>) + Send>;
 
 /// All rows of a database, by table.
 pub(super) fn all_rows(

@@ -1,17 +1,45 @@
 //! Checkpoints of a simulated database: the image is of the instant of the call, and complete a while later.
 
-use super::beneath::checkpoint_now;
+use super::beneath::now;
 use super::disk::Image;
 use super::storage::Cut;
 use super::store::{Handle, Syncs, fail_if_broken};
 use crate::checkpoint::is_checkpoint_name;
-use crate::store::{Checkpoint, StoreError, Taken};
+use crate::store::{Checkpoint, Done, StoreError, Taken};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A checkpoint takes as long as so many syncs: long enough that entries, elections and other snapshots fall into it.
+/// A checkpoint takes as long as so many syncs, and so does settling before it: long enough that entries, elections and other snapshots fall into it.
 const SYNCS_LONG: u32 = 20;
+
+/// Moves what was written to tables, of which only a disk beneath has any.
+pub(super) fn settle(handle: &Handle, syncs: &Mutex<Syncs>) -> Result<(), StoreError> {
+    fail_if_broken(handle, syncs)?;
+    handle.disk(|_| Ok(()))?;
+    let Some((store, underside)) = handle.beneath() else {
+        return Ok(());
+    };
+    underside.passes(now(|done| store.settle(done)))?;
+    // Tables are durable.
+    handle.synced_beneath(underside)
+}
+
+/// Answers when settling has taken its time.
+pub(super) async fn settled_later(
+    handle: Handle,
+    syncs: Arc<Mutex<Syncs>>,
+    sync: Duration,
+    done: Done,
+) {
+    tokio::time::sleep(sync * SYNCS_LONG).await;
+    let is_closed = syncs.lock().is_closed;
+    done(if is_closed {
+        Err(handle.closed())
+    } else {
+        handle.disk(|_| Ok(()))
+    });
+}
 
 /// A checkpoint that nobody sees yet.
 pub(super) struct Begun {
@@ -40,9 +68,8 @@ impl Begun {
         })?;
         if let Some((store, underside)) = handle.beneath() {
             // Complete there at once, since nothing beneath takes its own time; answered later all the same.
-            image.checkpoint = underside.passes(checkpoint_now(store, name, meta))?;
-            // Whatever was logged has been moved to tables.
-            handle.synced_beneath(underside)?;
+            image.checkpoint =
+                underside.passes(now(|taken| store.checkpoint(name, meta, taken)))?;
         }
         Ok(Self {
             handle: handle.without_beneath(),

@@ -1,8 +1,8 @@
 //! One database on the disk of a simulated machine.
 
-use super::beneath::{Underside, all_rows, sync_now};
+use super::beneath::{Underside, all_rows, now};
 use super::disk::Disk;
-use super::images::Begun;
+use super::images::{Begun, settle, settled_later};
 use super::receiver::{MemReceiver, ReceiverBeneath};
 use super::storage::{Cut, Machine};
 use crate::checkpoint::objection;
@@ -207,7 +207,7 @@ fn flush(handle: &Handle, syncs: &Mutex<Syncs>, number: u64) -> Result<(), Store
     let Some((store, underside)) = handle.beneath() else {
         return Ok(());
     };
-    underside.passes(sync_now(store))?;
+    underside.passes(now(|done| store.sync(done)))?;
     handle.synced_beneath(underside)
 }
 
@@ -317,6 +317,20 @@ impl Store for MemStore {
 
     fn syncs(&self) -> u64 {
         self.syncs.lock().done
+    }
+
+    fn settle(&self, done: Done) {
+        let settled = settle(&self.handle, &self.syncs);
+        let sync_delay = self.handle.machine.state.lock().sync_delay;
+        match sync_delay {
+            Some(sync) if settled.is_ok() => drop(tokio::spawn(settled_later(
+                self.handle.without_beneath(),
+                Arc::clone(&self.syncs),
+                sync,
+                done,
+            ))),
+            Some(_) | None => done(settled),
+        }
     }
 
     fn checkpoint(&self, name: &str, meta: &[u8], taken: Taken) {

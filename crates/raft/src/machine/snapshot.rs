@@ -137,29 +137,37 @@ impl Held {
 
 impl Machine {
     /// Begins a snapshot of what is applied now, unless there is one already.
-    pub(super) fn begin_snapshot(self: &Arc<Self>) -> SnapshotBuilder {
-        let place = self.place.lock().clone();
+    fn begin_snapshot(&self) -> (SnapshotMeta, Taking) {
+        // Held until the image is taken: nothing is applied meanwhile, so its log id is exactly that of its rows.
+        let place = self.place.lock();
         let meta = SnapshotMeta {
             last_log_id: place.applied,
-            last_membership: place.membership,
+            last_membership: place.membership.clone(),
         };
         let held = self.held.lock();
         let is_there = |held: &&Held| {
             held.meta.last_log_id == place.applied || is_planted(Bug::SnapshotOlderThanItsId)
         };
-        let taken = if let Some(existing) = held.as_ref().filter(is_there) {
+        let taking = if let Some(existing) = held.as_ref().filter(is_there) {
             Taking::There(existing.checkpoint.clone())
         } else {
             let name = own_name(place.applied.as_ref());
             Taking::UnderWay(self.slot.checkpoint(&name, &codec::encode(&meta)))
         };
-        drop(held);
-        let machine = Arc::clone(self);
-        SnapshotBuilder(Some(Begun {
-            machine,
-            meta,
-            taken,
-        }))
+        (meta, taking)
+    }
+
+    async fn take_snapshot(
+        self: &Arc<Self>,
+    ) -> Result<SnapshotOf<Types, SnapshotData>, StoreError> {
+        // What is in tables by then is not copied while nothing is applied.
+        self.slot.settle().await?;
+        let (meta, taking) = self.begin_snapshot();
+        let checkpoint = match taking {
+            Taking::There(checkpoint) => checkpoint,
+            Taking::UnderWay(taken) => taken.await.unwrap_or_else(|_| Err(self.slot.closed()))?,
+        };
+        self.finish_snapshot(meta, checkpoint)
     }
 
     /// Hands out a snapshot that is complete, to other nodes too unless a newer one was installed meanwhile.
@@ -261,36 +269,21 @@ impl Machine {
     }
 }
 
-/// Waits for the snapshot that was begun when it was made.
-pub(crate) struct SnapshotBuilder(Option<Begun>);
-
-struct Begun {
-    machine: Arc<Machine>,
-    meta: SnapshotMeta,
-    taken: Taking,
-}
-
 enum Taking {
     There(Checkpoint),
     UnderWay(oneshot::Receiver<Result<Checkpoint, StoreError>>),
 }
 
+/// Takes snapshots, each of what is applied when it is taken.
+pub(crate) struct SnapshotBuilder(pub(super) Arc<Machine>);
+
 impl RaftSnapshotBuilder<Types> for SnapshotBuilder {
     type SnapshotData = SnapshotData;
 
     async fn build_snapshot(&mut self) -> io::Result<SnapshotOf<Types, SnapshotData>> {
-        let Begun {
-            machine,
-            meta,
-            taken,
-        } = self.0.take().expect("openraft builds once with a builder");
-        let checkpoint = match taken {
-            Taking::There(checkpoint) => Ok(checkpoint),
-            Taking::UnderWay(taken) => taken.await.unwrap_or_else(|_| Err(machine.slot.closed())),
-        };
-        let checkpoint = checkpoint.inspect_err(|error| machine.slot.note(error));
-        checkpoint
-            .and_then(|checkpoint| machine.finish_snapshot(meta, checkpoint))
+        let taken = self.0.take_snapshot().await;
+        taken
+            .inspect_err(|error| self.0.slot.note(error))
             .map_err(io::Error::other)
     }
 }

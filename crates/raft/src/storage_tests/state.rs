@@ -59,7 +59,7 @@ async fn apply(machine: &mut StateMachine, from: u64, count: u64) {
 
 /// Rows and applied index belong together after any power failure, and a snapshot of our own brings back what a
 /// crash took from the rows.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn state_after_power_failures_is_that_of_its_applied_index() {
     for seed in 0..100 {
         let storage = MemStorage::with_sync_delay(Duration::from_micros(100));
@@ -96,11 +96,17 @@ async fn state_after_power_failures_is_that_of_its_applied_index() {
                     0 => slot.sync().await.unwrap(),
                     1 => {
                         let mut builder = machine.get_snapshot_builder().await;
-                        // What is applied in between is not in the snapshot.
-                        apply(&mut machine, next, 1).await;
-                        let snapshot = builder.build_snapshot().await.unwrap();
-                        assert_eq!(snapshot.meta.last_log_id, Some(log_id(1, next - 1)));
-                        next += 1;
+                        // It is of one instant of those at which they are applied.
+                        let meanwhile = async {
+                            for index in next..next + 8 {
+                                tokio::time::sleep(Duration::from_micros(500)).await;
+                                apply(&mut machine, index, 1).await;
+                            }
+                        };
+                        let (snapshot, ()) = tokio::join!(builder.build_snapshot(), meanwhile);
+                        let of = snapshot.unwrap().meta.last_log_id.unwrap().index;
+                        assert!((next - 1..next + 8).contains(&of), "{of}");
+                        next += 8;
                     }
                     _ => {}
                 }
@@ -149,7 +155,7 @@ async fn only_the_newest_two_snapshots_are_kept() {
 }
 
 /// While a node takes a snapshot, a leader can give it a newer one.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_snapshot_that_was_overtaken_is_not_handed_out() {
     let (_, mut leader) = open(&MemStorage::new());
     apply(&mut leader, 0, 30).await;
@@ -162,27 +168,35 @@ async fn a_snapshot_that_was_overtaken_is_not_handed_out() {
     let (_, mut machine) = open(&MemStorage::with_sync_delay(Duration::from_micros(100)));
     apply(&mut machine, 0, 3).await;
     let mut builder = machine.get_snapshot_builder().await;
-    machine
-        .install_snapshot(&newer.meta, newer.snapshot)
-        .await
-        .unwrap();
-    let older = builder.build_snapshot().await.unwrap();
-    assert_eq!(older.meta.last_log_id, Some(log_id(1, 2)));
+    let overtaking = async {
+        // The image is taken, and not complete.
+        tokio::time::sleep(Duration::from_millis(3)).await;
+        machine
+            .install_snapshot(&newer.meta, newer.snapshot)
+            .await
+            .unwrap();
+    };
+    let (older, ()) = tokio::join!(builder.build_snapshot(), overtaking);
+    assert_eq!(older.unwrap().meta.last_log_id, Some(log_id(1, 2)));
     let current = machine.get_current_snapshot().await.unwrap().unwrap();
     assert_eq!(current.meta.last_log_id, Some(log_id(1, 29)));
     assert!(machine.with_state(|state| *state == replayed(Some(29))));
 }
 
 /// Nothing is left of a snapshot that the power failed under, and the next one is as good as any.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_snapshot_that_the_power_failed_under_is_not_there() {
     let storage = MemStorage::with_sync_delay(Duration::from_micros(100));
     let (_, mut machine) = open(&storage);
     apply(&mut machine, 0, 3).await;
     machine.slot().sync().await.unwrap();
     let mut builder = machine.get_snapshot_builder().await;
-    storage.crash(1);
-    assert!(builder.build_snapshot().await.is_err());
+    let failing = async {
+        tokio::time::sleep(Duration::from_millis(3)).await;
+        storage.crash(1);
+    };
+    let (snapshot, ()) = tokio::join!(builder.build_snapshot(), failing);
+    assert!(snapshot.is_err());
     let (_, mut machine) = open(&storage);
     assert!(machine.get_current_snapshot().await.unwrap().is_none());
     assert!(machine.with_state(|state| *state == replayed(Some(2))));

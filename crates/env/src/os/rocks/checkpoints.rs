@@ -189,18 +189,22 @@ impl Checkpoints {
         names.map(|(_, path)| read_manifest(&path)).collect()
     }
 
-    pub(super) fn remove(&self, name: &str) -> Result<(), StoreError> {
+    /// Takes a checkpoint out of sight, whole: a crash leaves no half of one. What is left of it is for
+    /// [`Checkpoints::remove`]; `None` if there is no such checkpoint.
+    pub(super) fn hide(&self, name: &str) -> Result<Option<PathBuf>, StoreError> {
         let Ok(path) = self.find(name) else {
-            return Ok(());
+            return Ok(None);
         };
-        // Out of sight first, so that a crash leaves no half of one.
-        let unfinished = self.begin()?.join("removed");
-        let remove = || -> io::Result<()> {
-            fs::rename(&path, &unfinished)?;
-            files::sync_dir(&self.dir)?;
-            files::remove_dir_if_there(unfinished.parent().expect("made just now"))
-        };
-        remove().map_err(|error| self.failed(&error))
+        let hidden = self.begin()?;
+        let moved = fs::rename(&path, hidden.join("removed"));
+        moved.map_err(|error| self.failed(&error))?;
+        Ok(Some(hidden))
+    }
+
+    /// Removes what was hidden, when it is sure to be so.
+    pub(super) fn remove(&self, hidden: &Path) -> Result<(), StoreError> {
+        let removed = files::sync_dir(&self.dir).and_then(|()| files::remove_dir_if_there(hidden));
+        removed.map_err(|error| self.failed(&error))
     }
 
     pub(super) fn read(

@@ -6,7 +6,7 @@ use super::error::{corrupt, io_error, rocks_error};
 use super::files;
 use super::options::{database_options, table_options};
 use crate::store::{Database, StoreError};
-use rocksdb::{Cache, ColumnFamilyDescriptor, DB, LiveFile};
+use rocksdb::{Cache, ColumnFamilyDescriptor, DB, DBRecoveryMode, LiveFile};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
@@ -96,7 +96,7 @@ pub(super) fn open(
     }
 }
 
-/// Reads the rows of a checkpoint's tables that are not `known`, with their checksums, from the disk and not from a
+/// Reads a checkpoint's log, and the rows of its tables that are not `known`, with their checksums, from the disk and not from a
 /// cache: all rows between the first and the last of such a table, so those of others too where tables overlap.
 ///
 /// # Errors
@@ -108,7 +108,9 @@ pub(super) fn read_tables(
 ) -> Result<(), StoreError> {
     let failed = |error| rocks_error(path, error);
     let mut options = database_options(Work::Inline);
-    // RocksDB leaves a log even where it only reads.
+    // A log whose end is torn is no log of an image that was whole.
+    options.set_wal_recovery_mode(DBRecoveryMode::AbsoluteConsistency);
+    // RocksDB leaves a log of its own doings even where it only reads.
     let logs = path.with_file_name("read-log");
     options.set_db_log_dir(&logs);
     let cache = Cache::new_lru_cache(READ_CACHE_BYTES);

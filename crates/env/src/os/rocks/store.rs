@@ -287,6 +287,16 @@ fn first_key(bound: Bound<&[u8]>, is_upper: bool) -> Option<Vec<u8>> {
     Some(key)
 }
 
+impl RocksStore {
+    /// Does what takes long and is waited for by nobody who has other things to do.
+    fn later(&self, job: impl FnOnce() + Send + 'static) {
+        match &self.finisher {
+            Some(finisher) => finisher.run(Box::new(job)),
+            None => job(),
+        }
+    }
+}
+
 impl Store for RocksStore {
     fn read(&self, table: &'static str, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         let live = self.inner.live.read();
@@ -355,6 +365,16 @@ impl Store for RocksStore {
         self.inner.syncs.load(Ordering::Relaxed)
     }
 
+    fn settle(&self, done: Done) {
+        let inner = Arc::clone(&self.inner);
+        self.later(move || {
+            let settled = inner.writing(|| inner.settle());
+            // Whoever waits may close the database next.
+            drop(inner);
+            done(settled);
+        });
+    }
+
     fn checkpoint(&self, name: &str, meta: &[u8], taken: Taken) {
         assert!(
             is_checkpoint_name(name),
@@ -366,16 +386,11 @@ impl Store for RocksStore {
         };
         let inner = Arc::clone(&self.inner);
         let (name, meta) = (name.to_owned(), meta.to_vec());
-        let finish = move || {
+        self.later(move || {
             let finished = inner.writing(|| inner.finish_checkpoint(&built, &name, &meta));
-            // Whoever waits may close the database next.
             drop(inner);
             taken(finished);
-        };
-        match &self.finisher {
-            Some(finisher) => finisher.run(Box::new(finish)),
-            None => finish(),
-        }
+        });
     }
 
     fn checkpoints(&self) -> Result<Vec<Checkpoint>, StoreError> {
@@ -383,7 +398,15 @@ impl Store for RocksStore {
     }
 
     fn remove_checkpoint(&self, name: &str) -> Result<(), StoreError> {
-        self.inner.writing(|| self.inner.checkpoints.remove(name))
+        let hidden = self.inner.writing(|| self.inner.checkpoints.hide(name))?;
+        if let Some(hidden) = hidden {
+            let inner = Arc::clone(&self.inner);
+            self.later(move || {
+                // A failure is kept, and met by whoever writes next.
+                let _ = inner.writing(|| inner.checkpoints.remove(&hidden));
+            });
+        }
+        Ok(())
     }
 
     fn read_checkpoint(

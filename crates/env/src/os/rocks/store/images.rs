@@ -9,8 +9,12 @@ use super::super::manifest::Manifest;
 use super::{Inner, Live};
 use crate::limits::SCRUB_BYTES;
 use crate::store::{Checkpoint, CheckpointFile, StoreError};
+use rocksdb::FlushOptions;
 use std::path::{Path, PathBuf};
 
+/// A checkpoint copies the log of what is not in tables yet, however much that is: to write tables takes longer, and
+/// nobody writes meanwhile.
+const WITH_LOG: u64 = u64::MAX;
 /// The files of a table that checkpoints and recoveries left.
 const FILES_PROPERTY: &str = "rocksdb.num-files-at-level0";
 /// How many of them are merged into one; RocksDB's own default.
@@ -23,9 +27,25 @@ impl Inner {
         let _gate = self.gate.write();
         let live = self.live.read();
         rocksdb::checkpoint::Checkpoint::new(&live.db)
-            .and_then(|checkpoint| checkpoint.create_checkpoint(files_dir(&built)))
+            .and_then(|checkpoint| {
+                checkpoint.create_checkpoint_with_log_size(files_dir(&built), WITH_LOG)
+            })
             .map_err(|error| self.error(error))?;
         Ok(built)
+    }
+
+    /// Moves what was written to tables.
+    pub(super) fn settle(&self) -> Result<(), StoreError> {
+        let live = self.live.read();
+        let tables = self.database.tables.iter().map(|name| live.table(name));
+        live.db
+            .flush_cfs_opt(&tables.collect::<Vec<_>>(), &FlushOptions::default())
+            .map_err(|error| self.error(error))?;
+        drop(live);
+        if self.work == Work::Inline {
+            self.merge()?;
+        }
+        self.watermark.lock().look()
     }
 
     /// Reads back what no earlier checkpoint holds and some of what one does, and lets the checkpoint be seen.
@@ -39,11 +59,11 @@ impl Inner {
         let known = self.checkpoints.shared(built)?;
         // Else a digest would vouch for what nobody can read, and another node would install it.
         generation::read_tables(&files_dir(built), &known, stop)?;
-        let mut unread = known.clone();
+        let mut trusted = known.clone();
         for turn in next_turns(&known, &mut self.scrubbed.lock(), SCRUB_BYTES) {
-            unread.remove(&turn);
+            trusted.remove(&turn);
         }
-        let files = self.checkpoints.describe(built, &unread, stop)?;
+        let files = self.checkpoints.describe(built, &trusted, stop)?;
         let changed = |file: &&CheckpointFile| known.get(&file.name).is_some_and(|it| it != *file);
         if let Some(file) = files.iter().find(changed) {
             let path = files_dir(built).join(&file.name);
@@ -55,9 +75,6 @@ impl Inner {
             files,
         };
         self.checkpoints.publish(built, &checkpoint)?;
-        if self.work == Work::Inline {
-            self.merge()?;
-        }
         Ok(checkpoint)
     }
 
