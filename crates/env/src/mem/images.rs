@@ -2,8 +2,9 @@
 
 use super::beneath::now;
 use super::disk::Image;
+use super::handle::Handle;
 use super::storage::Cut;
-use super::store::{Handle, Syncs, fail_if_broken};
+use super::syncs::{Syncs, fail_if_broken};
 use crate::checkpoint::is_checkpoint_name;
 use crate::store::{Checkpoint, Done, StoreError, Taken};
 use parking_lot::Mutex;

@@ -5,12 +5,14 @@ mod beneath;
 mod clock;
 mod disk;
 mod entropy;
+mod handle;
 mod hsm;
 mod images;
 mod network;
 mod receiver;
 mod storage;
 mod store;
+mod syncs;
 
 pub use beneath::{Beneath, Tail};
 pub use clock::MemClock;

@@ -1,7 +1,8 @@
 //! Checkpoints that arrive: in memory, and on the real disk beneath.
 
 use super::disk::Image;
-use super::store::{Handle, Syncs, fail_if_broken};
+use super::handle::Handle;
+use super::syncs::{Syncs, fail_if_broken};
 use crate::checkpoint::Progress;
 use crate::store::{Checkpoint, Receiver, StoreError};
 use parking_lot::Mutex;

@@ -3,7 +3,8 @@
 use super::beneath::{Beneath, Underside, all_rows};
 use super::disk::Disk;
 use super::entropy::MemEntropy;
-use super::store::{Handle, MemStore, path_of};
+use super::handle::{Handle, path_of};
+use super::store::MemStore;
 use crate::Entropy;
 use crate::store::{Batch, Database, Storage, Store, StoreError};
 use parking_lot::Mutex;

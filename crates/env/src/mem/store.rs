@@ -1,147 +1,17 @@
 //! One database on the disk of a simulated machine.
 
-use super::beneath::{Underside, all_rows, now};
+use super::beneath::all_rows;
 use super::disk::Disk;
+use super::handle::Handle;
 use super::images::{Begun, settle, settled_later};
 use super::receiver::{MemReceiver, ReceiverBeneath};
-use super::storage::{Cut, Machine};
+use super::storage::Cut;
+use super::syncs::{Syncs, fail_if_broken, flush, sync_groups};
 use crate::checkpoint::objection;
-use crate::store::{Batch, Checkpoint, Database, Done, Receiver, Row, Store, StoreError, Taken};
+use crate::store::{Batch, Checkpoint, Done, Receiver, Row, Store, StoreError, Taken};
 use parking_lot::Mutex;
 use std::ops::Bound;
 use std::sync::Arc;
-
-pub(super) fn path_of(database: Database) -> String {
-    format!("memory/{}", database.name)
-}
-
-/// One database in one life of the machine.
-#[derive(Clone)]
-pub(super) struct Handle {
-    machine: Arc<Machine>,
-    life: u64,
-    database: Database,
-    /// The database on the real disk, if there is one.
-    beneath: Option<Arc<dyn Store>>,
-}
-
-impl Handle {
-    pub(super) fn new(
-        machine: Arc<Machine>,
-        life: u64,
-        database: Database,
-        beneath: Option<Arc<dyn Store>>,
-    ) -> Self {
-        Self {
-            machine,
-            life,
-            database,
-            beneath,
-        }
-    }
-
-    /// The same for work that goes on when the database is closed, which closes the one on the real disk too.
-    pub(super) fn without_beneath(&self) -> Self {
-        Self {
-            machine: Arc::clone(&self.machine),
-            beneath: None,
-            ..*self
-        }
-    }
-
-    /// The database on the real disk, and what is known of that, if there is one.
-    pub(super) fn beneath(&self) -> Option<(&dyn Store, &Underside)> {
-        self.beneath.as_deref().zip(self.machine.underside.as_ref())
-    }
-
-    /// What the real disk answers to a read, if there is one: it must be this.
-    fn compare<T: PartialEq>(
-        &self,
-        what: &str,
-        here: T,
-        read: impl FnOnce(&dyn Store) -> Result<T, StoreError>,
-    ) -> Result<T, StoreError> {
-        let Some((store, underside)) = self.beneath() else {
-            return Ok(here);
-        };
-        let there = underside.passes(read(store))?;
-        if there == here {
-            Ok(there)
-        } else {
-            Err(underside.differs(&format!("{}/{what} reads otherwise", self.database.name)))
-        }
-    }
-
-    /// Whatever was written is durable beneath, and so here.
-    pub(super) fn synced_beneath(&self, underside: &Underside) -> Result<(), StoreError> {
-        underside.synced(self.database)?;
-        self.disk(|disk| {
-            disk.sync_through(disk.written);
-            Ok(())
-        })
-    }
-
-    /// Where the power may be made to fail.
-    pub(super) fn reach(&self, point: Cut) {
-        let mut state = self.machine.state.lock();
-        if state.life == self.life {
-            state.reach(point);
-        }
-    }
-
-    pub(super) fn disk<T>(
-        &self,
-        with: impl FnOnce(&mut Disk) -> Result<T, StoreError>,
-    ) -> Result<T, StoreError> {
-        let mut state = self.machine.state.lock();
-        if state.life != self.life {
-            return Err(StoreError::Io {
-                path: path_of(self.database),
-                detail: "the power failed: open the database again".to_owned(),
-            });
-        }
-        let disk = state
-            .disks
-            .get_mut(self.database.name)
-            .expect("opened, and never removed");
-        with(disk)
-    }
-
-    /// Whoever reads a damaged row is told by its checksum.
-    fn check(&self, disk: &Disk, table: &str, key: &[u8]) -> Result<(), StoreError> {
-        if disk.is_damaged(table, key) {
-            Err(self.corrupt(format!("a row of {table}: the checksum differs")))
-        } else {
-            Ok(())
-        }
-    }
-
-    pub(super) fn corrupt(&self, detail: String) -> StoreError {
-        StoreError::Corrupt {
-            path: path_of(self.database),
-            detail,
-        }
-    }
-
-    pub(super) fn closed(&self) -> StoreError {
-        StoreError::Io {
-            path: path_of(self.database),
-            detail: "the database was closed".to_owned(),
-        }
-    }
-}
-
-/// Callers of `sync` that wait, and whether a task works for them.
-#[derive(Default)]
-pub(super) struct Syncs {
-    waiting: Vec<Done>,
-    is_running: bool,
-    done: u64,
-    /// The handle is gone, and nothing more is completed for it.
-    pub(super) is_closed: bool,
-    /// The error that ended this handle's life as a writer.
-    failed: Option<StoreError>,
-}
 
 pub(super) struct MemStore {
     handle: Handle,
@@ -183,53 +53,6 @@ impl MemStore {
         self.handle.machine.state.lock().note_install();
         self.handle.reach(Cut::AfterInstall);
         self.change(|_| Ok(()))
-    }
-}
-
-pub(super) fn fail_if_broken(handle: &Handle, syncs: &Mutex<Syncs>) -> Result<(), StoreError> {
-    let failing = handle.machine.state.lock().failing.clone();
-    let mut syncs = syncs.lock();
-    if syncs.failed.is_none() {
-        syncs.failed = failing;
-    }
-    syncs.failed.clone().map_or(Ok(()), Err)
-}
-
-/// Makes the batches up to `number` durable.
-fn flush(handle: &Handle, syncs: &Mutex<Syncs>, number: u64) -> Result<(), StoreError> {
-    fail_if_broken(handle, syncs)?;
-    handle.reach(Cut::Change(1));
-    handle.disk(|disk| {
-        disk.sync_through(number);
-        Ok(())
-    })?;
-    syncs.lock().done += 1;
-    let Some((store, underside)) = handle.beneath() else {
-        return Ok(());
-    };
-    underside.passes(now(|done| store.sync(done)))?;
-    handle.synced_beneath(underside)
-}
-
-/// Works for those that wait in `sync`, one group after the other, until none waits.
-async fn sync_groups(handle: Handle, syncs: Arc<Mutex<Syncs>>) {
-    loop {
-        let group = {
-            let mut syncs = syncs.lock();
-            let group = std::mem::take(&mut syncs.waiting);
-            syncs.is_running = !group.is_empty();
-            group
-        };
-        if group.is_empty() {
-            return;
-        }
-        let written = handle.disk(|disk| Ok(disk.written));
-        let delay = handle.machine.state.lock().sync_delay;
-        tokio::time::sleep(delay.unwrap_or_default()).await;
-        let result = written.and_then(|number| flush(&handle, &syncs, number));
-        for done in group {
-            done(result.clone());
-        }
     }
 }
 
