@@ -265,3 +265,47 @@ pub struct VersionView {
     /// When it was made.
     pub created_at: TimeMs,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    fn version(created_at: u64) -> KeyVersion {
+        KeyVersion {
+            state: KeyState::Active,
+            created_at: TimeMs(created_at),
+            wrapped: Wrapped {
+                kek: KekNumber(1),
+                blob: vec![7],
+                tag: Vec::new(),
+            },
+        }
+    }
+
+    proptest! {
+        /// Rows are loaded in any order.
+        #[test]
+        fn versions_are_a_map_by_number(added in prop::collection::vec((0_u32..12, any::<u64>()), 0..40)) {
+            let (mut versions, mut map) = (Versions::default(), BTreeMap::new());
+            for (number, created_at) in added {
+                versions.insert(VersionNumber(number), version(created_at));
+                map.insert(VersionNumber(number), version(created_at));
+            }
+            prop_assert!(versions.iter().eq(map.iter().map(|(number, it)| (*number, it))));
+            prop_assert_eq!(versions.last(), map.keys().next_back().copied());
+            for number in (0..13).map(VersionNumber) {
+                prop_assert_eq!(versions.get(number), map.get(&number));
+                prop_assert_eq!(versions.get_mut(number), map.get_mut(&number));
+            }
+        }
+    }
+
+    #[test]
+    fn one_version_takes_room_for_one() {
+        let mut versions = Versions::default();
+        versions.insert(VersionNumber(1), version(0));
+        assert_eq!(versions.0.capacity(), 1);
+    }
+}

@@ -1,11 +1,17 @@
 //! An open database that can be closed while openraft's tasks still know it.
 
 use crate::fault::Fault;
-use conclave_env::store::{Checkpoint, Done, Taken};
+use conclave_env::store::{Checkpoint, Done};
 use conclave_env::{Database, Storage, Store, StoreError};
 use parking_lot::RwLock;
 use std::sync::Arc;
 use tokio::sync::oneshot;
+
+/// What a [`Store`] calls when it is done.
+type Answer<T> = Box<dyn FnOnce(Result<T, StoreError>) + Send>;
+
+/// What comes of that; an error if the database was closed meanwhile.
+pub(crate) type Awaited<T> = oneshot::Receiver<Result<T, StoreError>>;
 
 /// An open database. The only handle to it is in here, so that [`StoreSlot::close`] closes it whoever still holds
 /// the slot: the node can then open it again in the same process.
@@ -82,35 +88,31 @@ impl StoreSlot {
         synced.await.unwrap_or_else(|_| Err(self.closed()))
     }
 
-    /// Moves what was written before to tables.
-    pub(crate) async fn settle(&self) -> Result<(), StoreError> {
-        let (done, settled) = oneshot::channel();
-        let done: Done = Box::new(move |result| drop(done.send(result)));
-        match &*self.store.read() {
-            Some(store) => store.settle(done),
-            None => done(Err(self.closed())),
-        }
-        settled.await.unwrap_or_else(|_| Err(self.closed()))
-    }
-
     /// How often the disk was synced since the database was opened; none if it is closed.
     pub(crate) fn syncs(&self) -> u64 {
         self.store.read().as_ref().map_or(0, |store| store.syncs())
     }
 
-    /// Takes a checkpoint; the answer comes when it is complete. An error does not end the replica: see [`Self::note`].
-    pub(crate) fn checkpoint(
-        &self,
-        name: &str,
-        meta: &[u8],
-    ) -> oneshot::Receiver<Result<Checkpoint, StoreError>> {
-        let (answer, taken) = oneshot::channel();
-        let taken_then: Taken = Box::new(move |result| drop(answer.send(result)));
+    /// Moves what was written before to tables. An error does not end the replica: see [`Self::note`].
+    pub(crate) async fn settle(&self) -> Result<(), StoreError> {
+        let settled = self.ask(Store::settle);
+        settled.await.unwrap_or_else(|_| Err(self.closed()))
+    }
+
+    /// Takes a checkpoint; the answer comes when it is complete. An error does not end the replica, as above.
+    pub(crate) fn checkpoint(&self, name: &str, meta: &[u8]) -> Awaited<Checkpoint> {
+        self.ask(|store, taken| store.checkpoint(name, meta, taken))
+    }
+
+    /// Asks the database for something at once; the answer comes later.
+    fn ask<T: Send + 'static>(&self, question: impl FnOnce(&dyn Store, Answer<T>)) -> Awaited<T> {
+        let (answer, awaited) = oneshot::channel();
+        let answer: Answer<T> = Box::new(move |result| drop(answer.send(result)));
         match &*self.store.read() {
-            Some(store) => store.checkpoint(name, meta, taken_then),
-            None => taken_then(Err(self.closed())),
+            Some(store) => question(&**store, answer),
+            None => answer(Err(self.closed())),
         }
-        taken
+        awaited
     }
 
     /// Closes the database; every later use is an error.

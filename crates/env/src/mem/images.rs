@@ -11,7 +11,8 @@ use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A checkpoint takes as long as so many syncs, and so does settling before it: long enough that entries, elections and other snapshots fall into it.
+/// A checkpoint takes as long as so many syncs, and so does settling before it: long enough that entries, elections and
+/// other snapshots come in between.
 const SYNCS_LONG: u32 = 20;
 
 /// Moves what was written to tables, of which only a disk beneath has any.

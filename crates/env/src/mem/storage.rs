@@ -104,8 +104,8 @@ impl MemStorage {
     }
 
     /// An empty disk, on which a sync takes so long; what is written meanwhile waits for the next one. A checkpoint,
-    /// of the instant at which it is asked for, is complete after twenty times as long. Tasks do both, which the runtime of the
-    /// caller drives.
+    /// of the instant at which it is asked for, is complete after twenty times as long. Tasks do both, which the
+    /// runtime of the caller drives.
     pub fn with_sync_delay(delay: Duration) -> Self {
         Self::build(Some(delay), None)
     }

@@ -5,7 +5,7 @@ use super::rows;
 use crate::codec;
 use crate::error::RaftError;
 use crate::limits::{SNAPSHOT_CHUNK_BYTES, SNAPSHOTS_KEPT};
-use crate::slot::StoreSlot;
+use crate::slot::{Awaited, StoreSlot};
 use crate::types::{LogId, SnapshotMeta, Types};
 use conclave_core::LogIndex;
 use conclave_core::planted::{Bug, is_planted};
@@ -17,7 +17,6 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use tokio::sync::oneshot;
 
 /// What comes before the names of snapshots that other nodes took.
 const RECEIVED: &str = "r-";
@@ -271,7 +270,7 @@ impl Machine {
 
 enum Taking {
     There(Checkpoint),
-    UnderWay(oneshot::Receiver<Result<Checkpoint, StoreError>>),
+    UnderWay(Awaited<Checkpoint>),
 }
 
 /// Takes snapshots, each of what is applied when it is taken.
