@@ -196,7 +196,9 @@ mod tests {
         #[test]
         fn percentiles_are_at_most_a_quarter_low(mut values in prop::collection::vec(any::<u64>(), 1..200)) {
             let mut histogram = Histogram::<()>::new();
-            values.iter().for_each(|value| histogram.record(*value));
+            for value in &values {
+                histogram.record(*value);
+            }
             values.sort_unstable();
             let stats = histogram.percentile_stats();
             prop_assert_eq!(stats.samples, values.len() as u64);

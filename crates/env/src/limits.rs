@@ -50,16 +50,16 @@ pub const SYNCS_WAITING_MAX: usize = 65_536;
 /// The watermark file is fsynced at most once in this time.
 pub const WATERMARK_SYNC_INTERVAL: Duration = Duration::from_secs(1);
 /// Write buffer of one table, in bytes.
-pub const WRITE_BUFFER_BYTES: usize = 16 << 20;
+pub const WRITE_BUFFER_BYTES: usize = 4 << 20;
 /// Write buffers of all tables of a database together, in bytes.
-pub const DATABASE_BUFFERS_BYTES: usize = 64 << 20;
+pub const DATABASE_BUFFERS_BYTES: usize = 16 << 20;
 /// Write-ahead log that is kept before tables are flushed, in bytes: what a restart has to replay.
 pub const WAL_BYTES_MAX: u64 = 128 << 20;
 /// Bytes of tables that earlier checkpoints hold, which each checkpoint reads again to see whether they are still what
 /// they were.
 pub const SCRUB_BYTES: u64 = 64 << 20;
 /// Block cache of all databases together, in bytes.
-pub const BLOCK_CACHE_BYTES: usize = 32 << 20;
+pub const BLOCK_CACHE_BYTES: usize = 8 << 20;
 
 /// Whether a secret of so many bytes can be wrapped by every module: whole blocks of eight bytes.
 pub(crate) fn is_secret_length(bytes: usize) -> bool {

@@ -15,7 +15,7 @@ pub const APPLY_ENTRIES_MAX: usize = 256;
 /// Newest log entries kept in memory.
 pub const RECENT_ENTRIES_MAX: usize = 8192;
 /// Bytes of the newest log entries kept in memory.
-pub const RECENT_BYTES_MAX: usize = 32 << 20;
+pub const RECENT_BYTES_MAX: usize = 8 << 20;
 /// Rows read at a time when the state is loaded.
 pub const SCAN_ROWS: usize = 1024;
 
