@@ -83,6 +83,7 @@ pub fn forming() -> Vec<Command> {
         labels: Labels::default(),
         pre_active: false,
         activate_at: None,
+        rotate_every: None,
     };
     let grant = Grant {
         principal: principal("app"),

@@ -50,6 +50,7 @@ fn state(number: i32) -> Option<KeyState> {
         v1::KeyState::Active => Some(KeyState::Active),
         v1::KeyState::Suspended => Some(KeyState::Suspended),
         v1::KeyState::Deactivated => Some(KeyState::Deactivated),
+        v1::KeyState::Compromised => Some(KeyState::Compromised),
         v1::KeyState::Unspecified => None,
     }
 }

@@ -27,6 +27,7 @@ fn wire_grant(right: &Right) -> v1::Grant {
         Role::Admin => v1::Role::Admin,
         Role::Operator => v1::Role::Operator,
         Role::User => v1::Role::User,
+        Role::UseCompromised => v1::Role::UseCompromised,
     };
     v1::Grant {
         principal: right.principal.clone(),
@@ -126,6 +127,7 @@ impl Caller {
                     Transition::Suspend => client.suspend_key(request).await,
                     Transition::Resume => client.resume_key(request).await,
                     Transition::Deactivate => client.deactivate_key(request).await,
+                    Transition::MarkCompromised => client.mark_key_compromised(request).await,
                 })
             }
             Asked::Grant(right) => {
@@ -161,6 +163,11 @@ impl Caller {
         } else {
             v1::Protection::Software
         };
+        let algorithm = if key.ends_with(|c: char| "048".contains(c)) {
+            v1::Algorithm::Chacha20Poly1305
+        } else {
+            v1::Algorithm::Aes256Gcm
+        };
         let stamp = |ms: u64| prost_types::Timestamp {
             seconds: i64::try_from(ms / 1_000).unwrap_or(i64::MAX),
             nanos: i32::try_from(ms % 1_000 * 1_000_000).unwrap_or(0),
@@ -169,6 +176,7 @@ impl Caller {
             request_id,
             name: key.to_owned(),
             pre_active,
+            algorithm: algorithm.into(),
             protection: protection.into(),
             activate_at: date_ms.map(stamp),
             ..v1::CreateKeyRequest::default()

@@ -223,6 +223,7 @@ impl Asked {
                 Transition::Suspend => "SuspendKey",
                 Transition::Resume => "ResumeKey",
                 Transition::Deactivate => "DeactivateKey",
+                Transition::MarkCompromised => "MarkKeyCompromised",
             },
             Self::Grant(_) => "Grant",
             Self::Revoke(_) => "Revoke",

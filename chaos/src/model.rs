@@ -15,6 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Roles that a principal may hold, by what they allow.
 const USE: &[Role] = &[Role::User];
+const USE_COMPROMISED: &[Role] = &[Role::UseCompromised];
 const ADMINISTER: &[Role] = &[Role::Admin];
 const OPERATE: &[Role] = &[Role::Admin, Role::Operator];
 
@@ -52,6 +53,9 @@ fn after(state: KeyState, transition: Transition) -> Option<KeyState> {
         (Transition::Deactivate, KeyState::Active | KeyState::Suspended) => {
             Some(KeyState::Deactivated)
         }
+        (Transition::MarkCompromised, KeyState::Active | KeyState::Suspended) => {
+            Some(KeyState::Compromised)
+        }
         _ => None,
     }
 }
@@ -62,6 +66,7 @@ fn transition_of(operation: &str) -> Option<Transition> {
         "SuspendKey" => Transition::Suspend,
         "ResumeKey" => Transition::Resume,
         "DeactivateKey" => Transition::Deactivate,
+        "MarkKeyCompromised" => Transition::MarkCompromised,
         _ => return None,
     })
 }
@@ -74,6 +79,7 @@ fn right_of(detail: &str) -> Option<Right> {
         "admin" => Role::Admin,
         "operator" => Role::Operator,
         "user" => Role::User,
+        "use-compromised" => Role::UseCompromised,
         _ => return None,
     };
     Some(Right {
@@ -122,12 +128,23 @@ impl Model {
         let found = self.keys.get(key).ok_or("KEY_NOT_FOUND")?;
         let number = version.unwrap_or(found.primary);
         let state = found.versions.get(&number).ok_or("VERSION_NOT_FOUND")?;
-        let allows = if protect { protects } else { processes };
-        if allows(found.state) && allows(*state) {
-            Ok(number)
-        } else {
-            Err("KEY_STATE")
+        for state in [found.state, *state] {
+            let allowed = if protect {
+                protects(state)
+            } else {
+                processes(state)
+            };
+            if allowed {
+                continue;
+            }
+            if protect || state != KeyState::Compromised {
+                return Err("KEY_STATE");
+            }
+            if !self.holds(principal, keyring_of(key), USE_COMPROMISED) {
+                return Err("KEY_COMPROMISED");
+            }
         }
+        Ok(number)
     }
 
     /// Holds a record against the rules, and carries out what it says was done.
@@ -353,5 +370,28 @@ mod tests {
             model.decide("app", "demo/b", None, true),
             Err("KEY_NOT_FOUND")
         );
+    }
+
+    #[test]
+    fn a_compromised_version_opens_for_those_who_may() {
+        let mut model = Model::new(&["admin".to_owned()]);
+        for right in [
+            "user on demo for app",
+            "user on demo for guest",
+            "use-compromised on * for guest",
+        ] {
+            model.rights.insert(right_of(right).unwrap());
+        }
+        let key = KeySeen {
+            state: KeyState::Active,
+            primary: 2,
+            versions: BTreeMap::from([(1, KeyState::Compromised), (2, KeyState::Active)]),
+        };
+        model.keys.insert("demo/a".to_owned(), key);
+        let decide = |who, protect| model.decide(who, "demo/a", Some(1), protect);
+        assert_eq!(decide("app", false), Err("KEY_COMPROMISED"));
+        assert_eq!(decide("guest", false), Ok(1));
+        assert_eq!(decide("guest", true), Err("KEY_STATE"));
+        assert_eq!(model.decide("app", "demo/a", None, false), Ok(2));
     }
 }

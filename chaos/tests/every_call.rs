@@ -60,6 +60,10 @@ async fn every_call(client: &Client, target: &Target<'_>) -> Vec<Made> {
 async fn keys(client: &Client, key: &str) -> Vec<Made> {
     let create = requests::create_key(&format!("{key}-new"));
     let (rotate, step) = (requests::rotate_key(key), requests::transition(key));
+    let rotation = v1::SetKeyRotationRequest {
+        name: key.to_owned(),
+        ..v1::SetKeyRotationRequest::default()
+    };
     let list = v1::ListKeysRequest::default();
     let keyring = keyring_of(key);
     let hidden =
@@ -72,7 +76,12 @@ async fn keys(client: &Client, key: &str) -> Vec<Made> {
         denied("ActivateKey", client.activate_key(step.clone()).await),
         denied("SuspendKey", client.suspend_key(step.clone()).await),
         denied("ResumeKey", client.resume_key(step.clone()).await),
-        denied("DeactivateKey", client.deactivate_key(step).await),
+        denied("DeactivateKey", client.deactivate_key(step.clone()).await),
+        denied(
+            "MarkKeyCompromised",
+            client.mark_key_compromised(step).await,
+        ),
+        denied("SetKeyRotation", client.set_key_rotation(rotation).await),
     ]
 }
 

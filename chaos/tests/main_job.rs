@@ -239,6 +239,38 @@ async fn a_key_that_is_not_active_protects_nothing() -> Result<()> {
     cluster.finish()
 }
 
+/// What was encrypted under a compromised version is brought over by whoever may, and by nobody else.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_compromised_version_is_left_behind() -> Result<()> {
+    let cluster = Cluster::start(Options::default()).await?;
+    let (admin, app) = (
+        cluster.client_from("admin", 2)?,
+        cluster.client_from("app", 3)?,
+    );
+    let key = "demo/compromised";
+    admin.create_key(requests::create_key(key)).await?;
+    let old = app.encrypt(requests::encrypt(key, b"x")).await?.ciphertext;
+    let first = v1::TransitionRequest {
+        version: 1,
+        ..requests::transition(key)
+    };
+    admin.mark_key_compromised(first).await?;
+    let refused = refusal(app.encrypt(requests::encrypt(key, b"y")).await)?;
+    refused.must_be(Code::FailedPrecondition, "KEY_STATE", "COMPROMISED")?;
+    admin.rotate_key(requests::rotate_key(key)).await?;
+    app.encrypt(requests::encrypt(key, b"y")).await?;
+    let refused = refusal(app.decrypt(requests::decrypt(&old)).await)?;
+    refused.must_be(Code::PermissionDenied, "KEY_COMPROMISED", "use-compromised")?;
+    admin
+        .grant(requests::grant("app", "demo", v1::Role::UseCompromised))
+        .await?;
+    let new = app.re_encrypt(requests::re_encrypt(&old)).await?;
+    ensure!((new.source_version, new.version) == (1, 2));
+    let opened = app.decrypt(requests::decrypt(&new.ciphertext)).await?;
+    ensure!(opened.plaintext.expose() == b"x");
+    cluster.finish()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_large_file_passes_through_two_nodes_in_little_memory() -> Result<()> {
     let cluster = Cluster::start(Options::default()).await?;

@@ -11,7 +11,7 @@ import pathlib
 import struct
 
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
@@ -31,9 +31,9 @@ def expand(prk, info, length):
     return HKDFExpand(SHA256(), length, info).derive(prk)
 
 
-def decrypt(key, nonce, ciphertext, aad):
+def decrypt(key, nonce, ciphertext, aad, cipher=AESGCM):
     try:
-        return AESGCM(key).decrypt(nonce, ciphertext, aad)
+        return cipher(key).decrypt(nonce, ciphertext, aad)
     except InvalidTag:
         raise Refused("authentication failed") from None
 
@@ -47,7 +47,7 @@ def canonical(context):
 
 
 def message_prk(suite, material, salt):
-    if suite == 1:
+    if suite in (1, 3):
         return mac(salt, material)
     if suite == 2:
         return mac(material, b"conclave/1/hsm-prk" + salt)
@@ -68,7 +68,8 @@ def open_message(material, context, aad, blob, check_commitment=True):
     if check_commitment and not hmac.compare_digest(commitment, blob[54:86]):
         raise Refused("another key")
     aad = message_aad(blob[:HEADER_BYTES], context, aad)
-    return prk, decrypt(key, nonce, blob[HEADER_BYTES:], aad)
+    cipher = ChaCha20Poly1305 if blob[1] == 3 else AESGCM
+    return prk, decrypt(key, nonce, blob[HEADER_BYTES:], aad, cipher)
 
 
 def check_message(vector):

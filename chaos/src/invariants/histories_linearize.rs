@@ -252,23 +252,23 @@ fn expected(step: &Step<'_>, object: &Object) -> Result<Object, &'static str> {
             if version.is_none() && wanted != key.primary {
                 return Err("NOT_THE_PRIMARY_VERSION");
             }
-            allow(&key, wanted, KeyState::protects)?;
+            protect(&key, wanted)?;
         }
         Asked::DataKey { .. } => {
             let wanted = step.version.unwrap_or(key.primary);
             if wanted != key.primary {
                 return Err("NOT_THE_PRIMARY_VERSION");
             }
-            allow(&key, wanted, KeyState::protects)?;
+            protect(&key, wanted)?;
         }
-        Asked::Decrypt { .. } => allow(&key, step.version.unwrap_or(0), KeyState::processes)?,
+        Asked::Decrypt { .. } => process(step, &key)?,
         Asked::ReEncrypt { .. } => {
-            allow(&key, step.version.unwrap_or(0), KeyState::processes)?;
+            process(step, &key)?;
             let wanted = step.made.unwrap_or(key.primary);
             if wanted != key.primary {
                 return Err("NOT_THE_PRIMARY_VERSION");
             }
-            allow(&key, wanted, KeyState::protects)?;
+            protect(&key, wanted)?;
         }
         Asked::CreateKey { .. }
         | Asked::CreateDatedKey { .. }
@@ -294,13 +294,28 @@ fn transit(
     Ok(())
 }
 
-fn allow(key: &KeySeen, version: u32, allows: fn(KeyState) -> bool) -> Result<(), &'static str> {
+fn protect(key: &KeySeen, version: u32) -> Result<(), &'static str> {
     let state = key.versions.get(&version).ok_or("VERSION_NOT_FOUND")?;
-    if allows(key.state) && allows(*state) {
+    if key.state.protects() && state.protects() {
         Ok(())
     } else {
         Err("KEY_STATE")
     }
+}
+
+/// What is compromised opens or not, by the caller's roles: `rules_hold_in_place` knows them.
+fn process(step: &Step<'_>, key: &KeySeen) -> Result<(), &'static str> {
+    let state = key.versions.get(&step.version.unwrap_or(0));
+    let refused =
+        matches!(step.call.answer(), Some(Answer::Refused(reason)) if reason == "KEY_COMPROMISED");
+    for state in [key.state, *state.ok_or("VERSION_NOT_FOUND")?] {
+        match state {
+            KeyState::Compromised if refused => return Err("KEY_COMPROMISED"),
+            KeyState::Active | KeyState::Suspended | KeyState::Compromised => {}
+            KeyState::PreActive | KeyState::Deactivated => return Err("KEY_STATE"),
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

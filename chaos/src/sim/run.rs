@@ -11,7 +11,7 @@ use super::trace::Trace;
 use super::watch::Watch;
 use super::workload::{Shared, Worker};
 use crate::evidence::{Evidence, Leaf};
-use crate::history::{History, Recorder};
+use crate::history::{Answer, History, Recorder};
 use crate::invariants::inside::broken;
 use crate::invariants::{Violation, judge_evidence};
 use conclave_core::Table;
@@ -388,12 +388,17 @@ fn count_calls(history: &History) -> (u64, u64, BTreeMap<String, u64>) {
     let mut acknowledged = 0;
     for call in &history.calls {
         let name = call.asked.operation().unwrap_or("a read");
+        if matches!(&call.ended, Some((_, Answer::Refused(reason))) if reason == "KEY_COMPROMISED")
+        {
+            let what = "call refused for what is compromised".to_owned();
+            *by_kind.entry(what).or_default() += 1;
+        }
         let what = match &call.ended {
             Some(_) if call.acknowledged().is_some() => {
                 acknowledged += 1;
                 format!("call {name}")
             }
-            Some((_, crate::history::Answer::Refused(_))) => "call refused".to_owned(),
+            Some((_, Answer::Refused(_))) => "call refused".to_owned(),
             _ => "call unknown".to_owned(),
         };
         *by_kind.entry(what).or_default() += 1;

@@ -19,11 +19,11 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 /// How many kinds of calls there are.
-pub(crate) const KINDS: usize = 18;
+pub(crate) const KINDS: usize = 19;
 /// Kinds that every seed calls: to create keys, and to encrypt.
 pub(crate) const INDISPENSABLE: [usize; 2] = [0, 8];
 /// How often each kind is called, before a seed weighs it.
-const BASE: [u32; KINDS] = [3, 3, 4, 6, 1, 2, 2, 2, 18, 14, 5, 5, 5, 4, 2, 8, 3, 2];
+const BASE: [u32; KINDS] = [3, 3, 4, 6, 1, 2, 2, 2, 18, 14, 5, 5, 5, 4, 2, 8, 3, 2, 1];
 /// Everything that is encrypted begins with this, so that it can be looked for where it must not be.
 pub(crate) const CANARY: &[u8] = b"plaintext-canary:";
 /// Who does what.
@@ -51,6 +51,7 @@ enum Kind {
     Read,
     Repeat,
     ReadRoot,
+    Compromise,
 }
 
 impl Kind {
@@ -73,6 +74,7 @@ impl Kind {
         Self::Read,
         Self::Repeat,
         Self::ReadRoot,
+        Self::Compromise,
     ];
 
     /// Who calls it, as a rule.
@@ -84,6 +86,7 @@ impl Kind {
             | Self::Resume
             | Self::Deactivate
             | Self::Activate
+            | Self::Compromise
             | Self::ReadRoot => "ops",
             Self::Encrypt
             | Self::Decrypt
@@ -288,6 +291,7 @@ impl Worker {
             Kind::Resume => transition(self, Transition::Resume)?,
             Kind::Deactivate => transition(self, Transition::Deactivate)?,
             Kind::Activate => transition(self, Transition::Activate)?,
+            Kind::Compromise => transition(self, Transition::MarkCompromised)?,
             Kind::Grant => Asked::Grant(self.right()),
             Kind::Revoke => Asked::Revoke(self.right()),
             Kind::Encrypt => self.encrypt(1)?,
@@ -340,10 +344,15 @@ impl Worker {
             1 | 2 => ("guest", "pay"),
             _ => ("guest", "demo"),
         };
+        let role = if self.rng.random_ratio(1, 3) {
+            Role::UseCompromised
+        } else {
+            Role::User
+        };
         Right {
             principal: principal.to_owned(),
             keyring: keyring.to_owned(),
-            role: Role::User,
+            role,
         }
     }
 

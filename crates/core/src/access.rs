@@ -1,4 +1,4 @@
-//! Who may do what: three fixed roles, on one keyring or on all.
+//! Who may do what: four fixed roles, on one keyring or on all.
 
 use crate::ids::Revision;
 use crate::names::{KeyringName, PrincipalName};
@@ -15,6 +15,8 @@ pub enum Role {
     Operator,
     /// Uses keys.
     User,
+    /// With the role of a user, processes what compromised keys and versions protected.
+    UseCompromised,
 }
 
 impl fmt::Display for Role {
@@ -23,6 +25,7 @@ impl fmt::Display for Role {
             Self::Admin => "admin",
             Self::Operator => "operator",
             Self::User => "user",
+            Self::UseCompromised => "use-compromised",
         })
     }
 }
@@ -61,13 +64,15 @@ pub struct Grant {
 pub enum Action {
     /// Encrypt, decrypt and the like.
     UseKey,
+    /// Decrypt and the like with what is compromised; takes [`Action::UseKey`] as well.
+    UseCompromised,
     /// See a key's metadata.
     ReadKey,
     /// Create a key.
     CreateKey,
     /// Make a new version.
     RotateKey,
-    /// Activate, suspend, resume, deactivate.
+    /// Activate, suspend, resume, deactivate, mark as compromised.
     ChangeState,
     /// Grant and revoke roles, and see them.
     ManageAccess,
@@ -87,6 +92,7 @@ impl Action {
         use Role::{Admin, Operator, User};
         match self {
             Self::UseKey => &[User],
+            Self::UseCompromised => &[Role::UseCompromised],
             Self::ReadKey => &[Admin, Operator, User],
             Self::CreateKey | Self::ManageAccess | Self::InitCustody => &[Admin],
             Self::RotateKey | Self::ChangeState | Self::Seal | Self::Unseal | Self::ReadAudit => {

@@ -8,7 +8,8 @@ use crate::custody::{Custody, CustodyEvent};
 use crate::ids::{
     AttemptId, ClusterId, KekNumber, KeyId, NodeId, RequestId, SetId, TimeMs, VersionNumber,
 };
-use crate::key::{Algorithm, Protection, Transition, Wrapped};
+use crate::key::{Algorithm, Protection, RotationPeriod, Wrapped};
+use crate::lifecycle::Transition;
 use crate::names::{KeyName, PrincipalName};
 use crate::planted::{Bug, is_planted};
 use crate::uses::UseBatch;
@@ -127,6 +128,13 @@ pub enum Change {
     InitCustody(Box<Custody>),
     /// What happens at a node's seal.
     Custody(CustodyEvent),
+    /// Another rotation period for a key.
+    SetRotation {
+        /// Which key.
+        name: KeyName,
+        /// `None`: it is rotated by hand only.
+        every: Option<RotationPeriod>,
+    },
 }
 
 /// A new key, as its owner wants it.
@@ -144,6 +152,8 @@ pub struct KeySpec {
     pub pre_active: bool,
     /// When a tick is to activate it.
     pub activate_at: Option<TimeMs>,
+    /// How old a primary version may become.
+    pub rotate_every: Option<RotationPeriod>,
 }
 
 impl Change {
@@ -152,12 +162,8 @@ impl Change {
         match self {
             Self::CreateKey { .. } => "CreateKey",
             Self::RotateKey { .. } => "RotateKey",
-            Self::Transition { transition, .. } => match transition {
-                Transition::Activate => "ActivateKey",
-                Transition::Suspend => "SuspendKey",
-                Transition::Resume => "ResumeKey",
-                Transition::Deactivate => "DeactivateKey",
-            },
+            Self::Transition { transition, .. } => transition.operation(),
+            Self::SetRotation { .. } => "SetKeyRotation",
             Self::Grant(_) => "Grant",
             Self::Revoke(_) => "Revoke",
             Self::InitCustody(_) => "InitCustody",
@@ -178,6 +184,7 @@ impl Change {
             Self::CreateKey { .. }
             | Self::RotateKey { .. }
             | Self::Transition { .. }
+            | Self::SetRotation { .. }
             | Self::Grant(_)
             | Self::Revoke(_)
             | Self::Custody(_) => true,
@@ -217,6 +224,7 @@ impl Change {
                 | CustodyEvent::Cancelled { attempt },
             ) => *attempt = AttemptId::default(),
             Self::Transition { .. }
+            | Self::SetRotation { .. }
             | Self::Grant(_)
             | Self::Revoke(_)
             | Self::InitCustody(_)

@@ -1,18 +1,22 @@
-//! Keys, their versions and their life (NIST SP 800-57 part 1, section 7).
+//! Keys and their versions. Their states are in [`crate::lifecycle`].
 
 use crate::context::Labels;
 use crate::ids::{KekNumber, KeyId, Revision, TimeMs, VersionNumber};
-use crate::limits::WRAPPED_BYTES_MAX;
+use crate::lifecycle::KeyState;
+use crate::limits::{ROTATION_PERIOD_MS, WRAPPED_BYTES_MAX};
 use crate::names::KeyName;
 use crate::planted::{Bug, is_planted};
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use thiserror::Error;
 
 /// What a key computes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Algorithm {
     /// AES-256-GCM under a key derived for each message.
     Aes256Gcm,
+    /// ChaCha20-Poly1305 under a key derived for each message.
+    ChaCha20Poly1305,
 }
 
 impl Algorithm {
@@ -20,6 +24,15 @@ impl Algorithm {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Aes256Gcm => "AES-256-GCM",
+            Self::ChaCha20Poly1305 => "CHACHA20-POLY1305",
+        }
+    }
+
+    /// Whether keys of that protection may have it.
+    pub fn is_offered(self, protection: Protection) -> bool {
+        match self {
+            Self::Aes256Gcm => true,
+            Self::ChaCha20Poly1305 => protection == Protection::Software,
         }
     }
 }
@@ -40,77 +53,6 @@ impl Protection {
             Self::Software => "SOFTWARE",
             Self::Hsm => "HSM",
         }
-    }
-}
-
-/// The state of a key, or of one version of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum KeyState {
-    /// Not to be used yet.
-    PreActive,
-    /// Protects and processes.
-    Active,
-    /// Processes only, for the time being.
-    Suspended,
-    /// Does nothing any more.
-    Deactivated,
-}
-
-/// A change of state that a caller asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum Transition {
-    /// `PRE_ACTIVE` to ACTIVE.
-    Activate,
-    /// ACTIVE to SUSPENDED.
-    Suspend,
-    /// SUSPENDED to ACTIVE.
-    Resume,
-    /// ACTIVE or SUSPENDED to DEACTIVATED.
-    Deactivate,
-}
-
-impl Transition {
-    /// The state that it leads to.
-    pub fn target(self) -> KeyState {
-        match self {
-            Self::Activate | Self::Resume => KeyState::Active,
-            Self::Suspend => KeyState::Suspended,
-            Self::Deactivate => KeyState::Deactivated,
-        }
-    }
-}
-
-impl KeyState {
-    /// The state after `transition`, or `None` if it does not lead out of this one.
-    pub fn after(self, transition: Transition) -> Option<Self> {
-        let allowed = match transition {
-            Transition::Activate => self == Self::PreActive,
-            Transition::Suspend => self == Self::Active,
-            Transition::Resume => self == Self::Suspended,
-            Transition::Deactivate => matches!(self, Self::Active | Self::Suspended),
-        };
-        allowed.then(|| transition.target())
-    }
-
-    /// Whether it allows new protection: encrypt, sign, wrap, MAC.
-    pub fn protects(self) -> bool {
-        self == Self::Active
-    }
-
-    /// Whether it allows processing: decrypt, verify, unwrap.
-    pub fn processes(self) -> bool {
-        matches!(self, Self::Active | Self::Suspended)
-    }
-}
-
-impl fmt::Display for KeyState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::PreActive => "PRE_ACTIVE",
-            Self::Active => "ACTIVE",
-            Self::Suspended => "SUSPENDED",
-            Self::Deactivated => "DEACTIVATED",
-        })
     }
 }
 
@@ -199,6 +141,67 @@ impl Versions {
     }
 }
 
+/// How old a primary version may become: an hour to ten years, in whole milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "u64", into = "u64")]
+pub struct RotationPeriod(u64);
+
+/// A rotation period outside its bounds.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+#[error("a rotation period is an hour to ten years, not {0} ms")]
+pub struct RotationPeriodError(u64);
+
+impl RotationPeriod {
+    /// Of so many milliseconds.
+    ///
+    /// # Errors
+    /// If it is shorter than an hour or longer than ten years.
+    pub fn from_ms(period_ms: u64) -> Result<Self, RotationPeriodError> {
+        if ROTATION_PERIOD_MS.contains(&period_ms) {
+            Ok(Self(period_ms))
+        } else {
+            Err(RotationPeriodError(period_ms))
+        }
+    }
+
+    /// In milliseconds.
+    pub fn as_ms(self) -> u64 {
+        self.0
+    }
+
+    fn after(self, time: TimeMs) -> TimeMs {
+        TimeMs(time.0.saturating_add(self.0))
+    }
+}
+
+/// In the largest unit that leaves no rest: `90d`, `36h`, `5400s`, `3600001ms`.
+impl fmt::Display for RotationPeriod {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let units = [(86_400_000, "d"), (3_600_000, "h"), (1_000, "s"), (1, "ms")];
+        let whole = |(length_ms, _): &(u64, _)| self.0.is_multiple_of(*length_ms);
+        let (length_ms, unit) = units.into_iter().find(whole).unwrap_or((1, "ms"));
+        write!(
+            f,
+            "{}{unit}",
+            self.0.checked_div(length_ms).unwrap_or_default()
+        )
+    }
+}
+
+impl TryFrom<u64> for RotationPeriod {
+    type Error = RotationPeriodError;
+
+    fn try_from(period_ms: u64) -> Result<Self, RotationPeriodError> {
+        Self::from_ms(period_ms)
+    }
+}
+
+impl From<RotationPeriod> for u64 {
+    fn from(period: RotationPeriod) -> Self {
+        period.0
+    }
+}
+
 /// A key without its versions: one row.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyInfo {
@@ -220,11 +223,19 @@ pub struct KeyInfo {
     pub created_at: TimeMs,
     /// When a tick is to activate it, if it is `PRE_ACTIVE`.
     pub activate_at: Option<TimeMs>,
+    /// How old the primary version may become while the key is ACTIVE; then a node makes the next one.
+    pub rotate_every: Option<RotationPeriod>,
     /// Changes with every change of the key or of its versions.
     pub revision: Revision,
 }
 
 impl Key {
+    /// When a new primary version is due; `None` unless the key is ACTIVE and has a period.
+    pub fn next_rotation(&self) -> Option<TimeMs> {
+        let primary = self.versions.get(self.info.primary)?;
+        self.info.next_rotation(primary.created_at)
+    }
+
     /// The number that the next version will have.
     pub fn next_version(&self) -> VersionNumber {
         let last = self.versions.last().map_or(0, |number| number.0);
@@ -246,6 +257,15 @@ impl Key {
     }
 }
 
+impl KeyInfo {
+    fn next_rotation(&self, primary_created_at: TimeMs) -> Option<TimeMs> {
+        let period = self
+            .rotate_every
+            .filter(|_| self.state == KeyState::Active)?;
+        Some(period.after(primary_created_at))
+    }
+}
+
 /// A key as its users see it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyView {
@@ -253,6 +273,15 @@ pub struct KeyView {
     pub info: KeyInfo,
     /// In the order of their numbers.
     pub versions: Vec<VersionView>,
+}
+
+impl KeyView {
+    /// When a new primary version is due; `None` unless the key is ACTIVE and has a period.
+    pub fn next_rotation(&self) -> Option<TimeMs> {
+        let is_primary = |version: &&VersionView| version.number == self.info.primary;
+        let primary = self.versions.iter().find(is_primary)?;
+        self.info.next_rotation(primary.created_at)
+    }
 }
 
 /// A version as users see it.

@@ -21,6 +21,7 @@ pub mod context;
 pub mod custody;
 mod ids;
 pub mod key;
+pub mod lifecycle;
 pub mod limits;
 mod names;
 pub mod outcome;
@@ -39,9 +40,10 @@ pub use ids::{
     Revision, SetId, TimeMs, VersionNumber,
 };
 pub use key::{
-    Algorithm, Key, KeyInfo, KeyState, KeyVersion, KeyView, Protection, Transition, VersionView,
-    Versions, Wrapped,
+    Algorithm, Key, KeyInfo, KeyVersion, KeyView, Protection, RotationPeriod, RotationPeriodError,
+    VersionView, Versions, Wrapped,
 };
+pub use lifecycle::{KeyState, Transition};
 pub use names::{CustodianName, KeyName, KeyringName, NameError, PrincipalName};
 pub use outcome::{Outcome, Refusal, Written};
 pub use state::{CorruptRow, Denial, RowChange, State, Table, UsePermit};

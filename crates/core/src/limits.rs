@@ -1,5 +1,7 @@
 //! Every bound of the replicated state, in one place.
 
+use std::ops::RangeInclusive;
+
 /// Pairs of an encryption context, and of a key's labels.
 pub const PAIRS_MAX: usize = 32;
 /// Bytes of all names and values of an encryption context, or of a key's labels, together.
@@ -32,6 +34,8 @@ pub const CUSTODIANS_MAX: usize = 255;
 pub const RECIPIENT_BYTES_MAX: usize = 4 * 1024;
 /// Work of one kind that one tick does at most, so that no single `apply` takes long.
 pub const TICK_WORK_MAX: usize = 1_000;
+/// Milliseconds of a rotation period: an hour to ten years.
+pub const ROTATION_PERIOD_MS: RangeInclusive<u64> = 3_600_000..=10 * 366 * 24 * 3_600_000;
 /// Bytes of a key's name at most.
 pub const KEY_NAME_BYTES_MAX: usize = 255;
 /// Segments of a key's name at most.

@@ -3,7 +3,8 @@
 use crate::access::Action;
 use crate::codec::{self, DecodeError};
 use crate::ids::VersionNumber;
-use crate::key::{KeyState, KeyView, Transition};
+use crate::key::KeyView;
+use crate::lifecycle::{KeyState, Transition};
 use crate::names::KeyName;
 use crate::uses::Verdict;
 use serde::{Deserialize, Serialize};
@@ -204,6 +205,8 @@ pub enum Malformation {
     Text,
     /// A date for a key that is not `PRE_ACTIVE`.
     ActivationDate,
+    /// An algorithm that the protection does not offer.
+    AlgorithmProtection,
 }
 
 impl std::fmt::Display for Malformation {
@@ -216,6 +219,9 @@ impl std::fmt::Display for Malformation {
             }
             Self::Text => "a text is longer than 512 bytes",
             Self::ActivationDate => "an activation date goes with a key that begins PRE_ACTIVE",
+            Self::AlgorithmProtection => {
+                "CHACHA20-POLY1305 is for protection SOFTWARE: at protection HSM use AES-256-GCM"
+            }
         })
     }
 }

@@ -74,6 +74,8 @@ pub enum UseRefusal {
     MaterialTampered,
     /// The ciphertext is of another key than the one named.
     KeyMismatch,
+    /// The key or the version is compromised, and the caller may not use what is.
+    KeyCompromised,
 }
 
 impl UseRefusal {
@@ -87,15 +89,18 @@ impl UseRefusal {
             Self::CiphertextInvalid => "CIPHERTEXT_INVALID",
             Self::MaterialTampered => "MATERIAL_TAMPERED",
             Self::KeyMismatch => "KEY_MISMATCH",
+            Self::KeyCompromised => "KEY_COMPROMISED",
         }
     }
 
     /// Whether the rules refused it, rather than that it could not be done.
     pub fn is_denial(self) -> bool {
         match self {
-            Self::PermissionDenied | Self::KeyNotFound | Self::VersionNotFound | Self::KeyState => {
-                true
-            }
+            Self::PermissionDenied
+            | Self::KeyNotFound
+            | Self::VersionNotFound
+            | Self::KeyState
+            | Self::KeyCompromised => true,
             Self::CiphertextInvalid | Self::MaterialTampered | Self::KeyMismatch => false,
         }
     }

@@ -7,8 +7,8 @@ use conclave_core::{
     ClusterId, Command, Custodian, CustodianName, Custody, CustodyEvent, EncryptionContext,
     Generation, Grant, KekNumber, KeyId, KeyName, KeySpec, KeyState, KeyringName, LogIndex, NodeId,
     Operation, Outcome, Pairs, PrincipalName, Protection, Refusal, RequestId, Revision, Role,
-    RootWrapped, Scope, SetId, State, Table, TimeMs, Transition, UseBatch, UseRecord, UseRefusal,
-    UsedKey, Verdict, VersionNumber, Wrapped, Write, Written,
+    RootWrapped, RotationPeriod, Scope, SetId, State, Table, TimeMs, Transition, UseBatch,
+    UseRecord, UseRefusal, UsedKey, Verdict, VersionNumber, Wrapped, Write, Written,
     outcome::{ActionName, LimitedThing, Malformation},
 };
 use prost::Message as _;
@@ -65,7 +65,12 @@ fn spec(name: &str, pre_active: bool) -> KeySpec {
         labels: pairs(),
         pre_active,
         activate_at: pre_active.then_some(TimeMs(1_700_000_900_000)),
+        rotate_every: pre_active.then(period),
     }
+}
+
+fn period() -> RotationPeriod {
+    RotationPeriod::from_ms(90 * 86_400_000).expect("within its bounds")
 }
 
 fn grant(scope: Scope, role: Role) -> Grant {
@@ -218,6 +223,25 @@ fn changes() -> Vec<(&'static str, Change)> {
     ]
 }
 
+/// What came later, in the same way.
+fn later_changes() -> Vec<(&'static str, Change)> {
+    let set_rotation = Change::SetRotation {
+        name: key_name(),
+        every: Some(period()),
+    };
+    vec![
+        ("set-rotation", set_rotation),
+        (
+            "compromise-version",
+            transition(Some(VersionNumber(2)), Transition::MarkCompromised),
+        ),
+        (
+            "grant-use-compromised",
+            Change::Grant(grant(keyring(), Role::UseCompromised)),
+        ),
+    ]
+}
+
 /// One command of each kind, in the same order.
 fn commands() -> Vec<(&'static str, Command)> {
     let form = Body::Form {
@@ -235,7 +259,7 @@ fn commands() -> Vec<(&'static str, Command)> {
     };
     let root = || Actor::Principal(principal("root"));
     let mut all = vec![("form", command(form))];
-    for (n, (name, change)) in (1..).zip(changes()) {
+    for (n, (name, change)) in (1..).zip(changes().into_iter().chain(later_changes())) {
         all.push((name, write(n, root(), change)));
     }
     let node_event = Change::Custody(CustodyEvent::Resumed);
@@ -316,6 +340,7 @@ fn refusals() -> Vec<Refusal> {
             Malformation::Custody,
             Malformation::Text,
             Malformation::ActivationDate,
+            Malformation::AlgorithmProtection,
         ]
         .map(Refusal::Malformed),
     );

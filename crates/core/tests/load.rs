@@ -36,6 +36,7 @@ fn create(name: &str, id: u8) -> Change {
         labels: Pairs::default(),
         pre_active: true,
         activate_at: Some(TimeMs(5_000)),
+        rotate_every: None,
     };
     Change::CreateKey {
         spec,

@@ -25,13 +25,15 @@ const HSM_PRK_LABEL: &[u8] = b"conclave/1/hsm-prk";
 const EXPAND_LABEL: &[u8] = b"conclave/1/encrypt";
 const DERIVED_BYTES: usize = 32 + aead::NONCE_LEN + 32;
 
-/// How the pseudorandom key is made; the rest is the same.
+/// How the pseudorandom key is made, and under which cipher it encrypts; the rest is the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Suite {
-    /// By HKDF-Extract in software.
+    /// By HKDF-Extract in software; AES-256-GCM.
     Aes256GcmHkdf = 1,
-    /// By HMAC inside an HSM.
+    /// By HMAC inside an HSM; AES-256-GCM.
     Aes256GcmHsm = 2,
+    /// By HKDF-Extract in software; ChaCha20-Poly1305 (RFC 8439).
+    ChaCha20Poly1305Hkdf = 3,
 }
 
 impl Suite {
@@ -41,12 +43,21 @@ impl Suite {
     }
 
     /// # Errors
-    /// [`CryptoError::UnknownSuite`] for any other byte than 1 and 2.
+    /// [`CryptoError::UnknownSuite`] for any other byte than 1, 2 and 3.
     pub fn from_byte(byte: u8) -> Result<Self, CryptoError> {
         match byte {
             1 => Ok(Self::Aes256GcmHkdf),
             2 => Ok(Self::Aes256GcmHsm),
+            3 => Ok(Self::ChaCha20Poly1305Hkdf),
             other => Err(CryptoError::UnknownSuite(other)),
+        }
+    }
+
+    /// Both ciphers have keys of 32 bytes, nonces of 12 and tags of 16.
+    fn cipher(self) -> &'static aead::Algorithm {
+        match self {
+            Self::Aes256GcmHkdf | Self::Aes256GcmHsm => &aead::AES_256_GCM,
+            Self::ChaCha20Poly1305Hkdf => &aead::CHACHA20_POLY1305,
         }
     }
 }
@@ -122,7 +133,7 @@ impl Header {
     }
 }
 
-/// Suite 1: the pseudorandom key of the message with `salt`.
+/// Suites 1 and 3: the pseudorandom key of the message with `salt`.
 pub fn prk_software(material: &KeyMaterial, salt: &[u8; 32]) -> MessagePrk {
     MessagePrk::from_fn(|out| hkdf::extract(salt, material.expose(), out))
 }
@@ -204,7 +215,7 @@ impl Sealing {
         let tag = derived
             .key()
             .seal_in_place_separate_tag(derived.nonce(), aead::Aad::from(aad), body)
-            .expect("the plaintext is below AES-GCM's limit");
+            .expect("the plaintext is below the cipher's limit");
         blob.extend_from_slice(tag.as_ref());
         Ok(blob)
     }
@@ -268,19 +279,21 @@ pub fn open(
 }
 
 /// Message key, nonce and commitment.
-struct Derived(Secret<DERIVED_BYTES>);
+struct Derived {
+    suite: Suite,
+    bytes: Secret<DERIVED_BYTES>,
+}
 
 impl Derived {
     fn new(prk: &MessagePrk, suite: Suite, key_id: KeyId, version: VersionNumber) -> Self {
-        let (suite, version) = ([suite.to_byte()], version.0.to_be_bytes());
-        let info = [EXPAND_LABEL, &suite, key_id.as_bytes(), &version];
-        Self(Secret::from_fn(|out| {
-            hkdf::expand(prk.expose(), &info, out);
-        }))
+        let (named, version) = ([suite.to_byte()], version.0.to_be_bytes());
+        let info = [EXPAND_LABEL, &named, key_id.as_bytes(), &version];
+        let bytes = Secret::from_fn(|out| hkdf::expand(prk.expose(), &info, out));
+        Self { suite, bytes }
     }
 
     fn parts(&self) -> (&[u8; 32], &[u8; aead::NONCE_LEN], &[u8; 32]) {
-        let bytes = self.0.expose();
+        let bytes = self.bytes.expose();
         let key = bytes.first_chunk().expect("76 bytes begin with 32");
         let commitment = bytes.last_chunk().expect("76 bytes end with 32");
         let nonce = bytes.get(32..44).and_then(|nonce| nonce.try_into().ok());
@@ -288,8 +301,8 @@ impl Derived {
     }
 
     fn key(&self) -> aead::LessSafeKey {
-        let key = aead::UnboundKey::new(&aead::AES_256_GCM, self.parts().0);
-        aead::LessSafeKey::new(key.expect("32 bytes are an AES-256 key"))
+        let key = aead::UnboundKey::new(self.suite.cipher(), self.parts().0);
+        aead::LessSafeKey::new(key.expect("32 bytes are a key of either cipher"))
     }
 
     fn nonce(&self) -> aead::Nonce {

@@ -140,6 +140,10 @@ impl NodeContext {
                 ("change keys of this keyring", "admin or operator on it")
             }
             Action::UseKey => ("use keys", "the role user on the keyring"),
+            Action::UseCompromised => (
+                "use what is compromised",
+                "the role use-compromised on the keyring",
+            ),
         };
         Err(ServiceError::Forbidden { action, takes })
     }

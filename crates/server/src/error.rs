@@ -224,7 +224,7 @@ impl ServiceError {
 
 fn denial_code(denial: &Denial) -> Code {
     match denial {
-        Denial::Permission { .. } => Code::PermissionDenied,
+        Denial::Permission { .. } | Denial::Compromised { .. } => Code::PermissionDenied,
         Denial::KeyNotFound(_) | Denial::VersionNotFound { .. } => Code::NotFound,
         Denial::State { .. } => Code::FailedPrecondition,
     }

@@ -1,4 +1,4 @@
-//! What a node does without being asked: form the cluster, tick, watch its HSM, and recover its storage.
+//! What a node does without being asked: form the cluster, tick, rotate keys, watch its HSM, and recover its storage.
 
 use crate::context::NodeContext;
 use crate::custody::{resume_from_token, seal_by_itself};
@@ -7,6 +7,7 @@ use crate::limits::{
     TICK_INTERVAL,
 };
 use crate::replica_slot::Slot;
+use crate::rotation::rotate_due_keys;
 use crate::stopping::pause;
 use conclave_core::{Body, Command, Custody};
 use conclave_env::HsmError;
@@ -22,6 +23,7 @@ pub(crate) fn spawn(
     tasks: &mut JoinSet<()>,
 ) {
     tasks.spawn(lead(context.clone(), stopping.clone()));
+    tasks.spawn(rotate_due_keys(context.clone(), stopping.clone()));
     tasks.spawn(watch_hsm(context.clone(), stopping.clone()));
     tasks.spawn(watch_storage(context.clone(), stopping.clone()));
 }

@@ -19,6 +19,7 @@ mod peer_gate;
 mod pipeline;
 mod refusals;
 mod replica_slot;
+mod rotation;
 mod seal;
 mod serve;
 mod services;

@@ -88,6 +88,12 @@ pub const UNSEAL_ATTEMPT_LIFE: Duration = Duration::from_secs(600);
 pub const FORM_INTERVAL: Duration = Duration::from_millis(50);
 /// How often the leader looks whether something is due.
 pub const TICK_INTERVAL: Duration = Duration::from_secs(1);
+/// Keys rotated because their period has passed, at most, before a pause of [`TICK_INTERVAL`].
+pub const ROTATIONS_PER_TURN_MAX: usize = 256;
+/// How long a key's rotation may be overdue before a node that does not lead makes it.
+pub const ROTATION_GRACE: Duration = Duration::from_secs(60);
+/// How long one such rotation may take to commit.
+pub const ROTATION_PATIENCE: Duration = Duration::from_secs(5);
 /// How often a node looks whether its HSM still holds the root key.
 pub const HSM_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// How often a node whose storage failed looks whether it works again.

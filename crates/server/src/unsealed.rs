@@ -244,11 +244,16 @@ impl Unsealed {
         }
     }
 
-    /// The message format's suite for a protection.
-    pub fn suite(protection: Protection) -> Suite {
-        match protection {
-            Protection::Software => Suite::Aes256GcmHkdf,
-            Protection::Hsm => Suite::Aes256GcmHsm,
+    /// The message format's suite of a key.
+    ///
+    /// # Errors
+    /// [`ServiceError::Outdated`] if this version has none.
+    pub fn suite(algorithm: Algorithm, protection: Protection) -> Result<Suite, ServiceError> {
+        match (algorithm, protection) {
+            (Algorithm::Aes256Gcm, Protection::Software) => Ok(Suite::Aes256GcmHkdf),
+            (Algorithm::Aes256Gcm, Protection::Hsm) => Ok(Suite::Aes256GcmHsm),
+            (Algorithm::ChaCha20Poly1305, Protection::Software) => Ok(Suite::ChaCha20Poly1305Hkdf),
+            (Algorithm::ChaCha20Poly1305, Protection::Hsm) => Err(ServiceError::Outdated),
         }
     }
 
@@ -259,6 +264,7 @@ impl Unsealed {
     pub async fn ready<'a>(&'a self, version: VersionRef<'a>) -> Result<Ready<'a>, ServiceError> {
         Ok(Ready {
             unsealed: self,
+            suite: Self::suite(version.algorithm, version.protection)?,
             version,
             loaded: self.load(version).await?,
         })

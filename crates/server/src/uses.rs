@@ -46,7 +46,7 @@ pub(crate) trait Use: Send {
 pub(crate) struct Chosen {
     pub(crate) name: KeyName,
     pub(crate) id: KeyId,
-    pub(crate) protection: Protection,
+    protection: Protection,
     pub(crate) number: VersionNumber,
     algorithm: Algorithm,
     wrapped: Wrapped,

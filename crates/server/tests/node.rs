@@ -401,6 +401,69 @@ async fn a_write_repeated_under_its_request_id_happens_once() {
     assert_eq!(reason(&reused), "REQUEST_ID_REUSED");
 }
 
+/// A key whose period has passed is rotated by the node, which says so in the log; older versions go on decrypting.
+#[tokio::test]
+async fn a_key_is_rotated_when_its_period_has_passed() {
+    let world = World::unsealed().await;
+    let name = "demo/periodic";
+    let hour = prost_types::Duration {
+        seconds: 3_600,
+        nanos: 0,
+    };
+    let create = wire::CreateKeyRequest {
+        name: name.to_owned(),
+        protection: wire::Protection::Hsm.into(),
+        rotation_period: Some(hour),
+        ..wire::CreateKeyRequest::default()
+    };
+    let made = world.keys("admin").create_key(create).await.unwrap();
+    let made = made.into_inner();
+    let seconds = |at: Option<prost_types::Timestamp>| at.unwrap().seconds;
+    assert_eq!(
+        seconds(made.next_rotation_at),
+        seconds(made.created_at) + 3_600
+    );
+    let old = world.encrypt("app", name, b"old").await.unwrap();
+    world.clock.advance_ms(3_600_000);
+    let get = || wire::GetKeyRequest {
+        name: name.to_owned(),
+        ..wire::GetKeyRequest::default()
+    };
+    eventually("the key is rotated", async || {
+        let key = world.keys("admin").get_key(get()).await.unwrap();
+        key.into_inner().primary_version == 2
+    })
+    .await;
+    let log = world.log().await;
+    let rotations = log.iter().filter(|it| it.operation == "RotateKey");
+    let by: Vec<_> = rotations
+        .map(|it| (it.authentication.as_str(), it.key.as_str(), it.version))
+        .collect();
+    assert_eq!(by, [("node", name, 2)]);
+    assert_eq!(world.decrypt("app", &old).await.unwrap(), b"old");
+    let never = wire::SetKeyRotationRequest {
+        request_id: vec![],
+        name: name.to_owned(),
+        rotation_period: None,
+    };
+    let key = world.keys("admin").set_key_rotation(never).await.unwrap();
+    assert_eq!(key.into_inner().next_rotation_at, None);
+    for seconds in [0, 3_599, -1, i64::MAX] {
+        let wrong = wire::SetKeyRotationRequest {
+            request_id: vec![],
+            name: name.to_owned(),
+            rotation_period: Some(prost_types::Duration { seconds, nanos: 0 }),
+        };
+        let error = world
+            .keys("admin")
+            .set_key_rotation(wrong)
+            .await
+            .unwrap_err();
+        assert_eq!(error.code(), Code::InvalidArgument, "{seconds}");
+        assert_eq!(reason(&error), "INVALID_REQUEST");
+    }
+}
+
 #[tokio::test]
 async fn a_batch_has_a_result_for_each_item() {
     let world = World::unsealed().await;

@@ -10,7 +10,7 @@ const LINE_EVERY: Duration = Duration::from_secs(20);
 /// So many seeds must reach everything.
 const ENOUGH_SEEDS: u64 = 60;
 /// Rare states that a campaign must reach, besides every kind of fault.
-const RARE: [&str; 19] = [
+const RARE: [&str; 21] = [
     "leader change during a batch",
     "retry verdict",
     "snapshot installed",
@@ -25,6 +25,8 @@ const RARE: [&str; 19] = [
     "forged share",
     "sealed on request",
     "call refused",
+    "call MarkKeyCompromised",
+    "call refused for what is compromised",
     "call unknown",
     "call repeated",
     "run on RocksDB",

@@ -20,4 +20,8 @@ unary! { KeyServiceClient<_>:
     resume_key = resume_key(TransitionRequest) -> Key;
     /// Moves a key or a version to `DEACTIVATED`.
     deactivate_key = deactivate_key(TransitionRequest) -> Key;
+    /// Moves a key or a version to `COMPROMISED`.
+    mark_key_compromised = mark_key_compromised(TransitionRequest) -> Key;
+    /// Gives a key another rotation period, or none.
+    set_key_rotation = set_key_rotation(SetKeyRotationRequest) -> Key;
 }

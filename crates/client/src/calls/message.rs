@@ -61,6 +61,7 @@ identified!(
     ReEncryptRequest,
     RevokeRequest,
     RotateKeyRequest,
+    SetKeyRotationRequest,
     SealRequest,
     SubmitShareRequest wipes share,
     TransitionRequest,

@@ -4,7 +4,8 @@
 use super::State;
 use crate::access::{Action, Scope};
 use crate::ids::{Revision, VersionNumber};
-use crate::key::{Key, KeyInfo, KeyState, KeyVersion};
+use crate::key::{Key, KeyInfo, KeyVersion};
+use crate::lifecycle::KeyState;
 use crate::names::{KeyName, PrincipalName};
 use crate::uses::{Purpose, UseRefusal, UsedKey};
 use thiserror::Error;
@@ -62,6 +63,17 @@ pub enum Denial {
         /// What was asked for.
         operation: &'static str,
     },
+    /// What is compromised is processed only for those who may.
+    #[error(
+        "{what} is COMPROMISED: to process what it protected takes the role use-compromised on keyring {keyring} as \
+         well as the role user"
+    )]
+    Compromised {
+        /// The key, or a version of it.
+        what: String,
+        /// Of the key.
+        keyring: String,
+    },
 }
 
 impl Denial {
@@ -72,6 +84,7 @@ impl Denial {
             Self::KeyNotFound(_) => UseRefusal::KeyNotFound,
             Self::VersionNotFound { .. } => UseRefusal::VersionNotFound,
             Self::State { .. } => UseRefusal::KeyState,
+            Self::Compromised { .. } => UseRefusal::KeyCompromised,
         }
     }
 }
@@ -105,7 +118,11 @@ impl State {
             version: number,
         };
         let version = key.versions.get(number).ok_or_else(missing)?;
-        check_state(key, number, version, purpose)?;
+        let may_use_compromised = || {
+            self.access
+                .permits(principal, Action::UseCompromised, &scope)
+        };
+        check_state(key, number, version, purpose, may_use_compromised)?;
         Ok(UsePermit {
             info: &key.info,
             number,
@@ -130,27 +147,32 @@ fn check_state(
     number: VersionNumber,
     version: &KeyVersion,
     purpose: Purpose,
+    may_use_compromised: impl Fn() -> bool,
 ) -> Result<(), Denial> {
     let (allows, operation): (fn(KeyState) -> bool, _) = match purpose {
         Purpose::Protect => (KeyState::protects, "protect new data"),
         Purpose::Process => (KeyState::processes, "process what it protected"),
     };
     let name = &key.info.name;
-    if !allows(key.info.state) {
-        let what = format!("key {name}");
-        return Err(Denial::State {
-            what,
-            state: key.info.state,
-            operation,
-        });
-    }
-    if !allows(version.state) {
-        let what = format!("version {number} of key {name}");
-        return Err(Denial::State {
-            what,
-            state: version.state,
-            operation,
-        });
-    }
-    Ok(())
+    let check = |state: KeyState, what: &dyn Fn() -> String| {
+        let processes_compromised = purpose == Purpose::Process && state == KeyState::Compromised;
+        if allows(state) || (processes_compromised && may_use_compromised()) {
+            return Ok(());
+        }
+        let what = what();
+        Err(if processes_compromised {
+            Denial::Compromised {
+                what,
+                keyring: name.keyring().to_string(),
+            }
+        } else {
+            Denial::State {
+                what,
+                state,
+                operation,
+            }
+        })
+    };
+    check(key.info.state, &|| format!("key {name}"))?;
+    check(version.state, &|| format!("version {number} of key {name}"))
 }

@@ -4,7 +4,8 @@ use super::writes::{Answer, limit};
 use super::{Place, State};
 use crate::command::KeySpec;
 use crate::ids::{KeyId, SetId, VersionNumber};
-use crate::key::{Key, KeyInfo, KeyState, KeyVersion, Transition, Versions, Wrapped};
+use crate::key::{Key, KeyInfo, KeyVersion, RotationPeriod, Versions, Wrapped};
+use crate::lifecycle::{KeyState, Transition};
 use crate::limits::{KEYS_MAX, VERSIONS_MAX};
 use crate::names::KeyName;
 use crate::outcome::{LimitedThing, Malformation, Refusal, Written};
@@ -30,6 +31,9 @@ impl State {
         }
         if spec.activate_at.is_some() && !spec.pre_active {
             return Err(Refusal::Malformed(Malformation::ActivationDate));
+        }
+        if !spec.algorithm.is_offered(spec.protection) {
+            return Err(Refusal::Malformed(Malformation::AlgorithmProtection));
         }
         if self.keys.contains_key(&spec.name) {
             return Err(Refusal::KeyExists(spec.name.clone()));
@@ -57,6 +61,7 @@ impl State {
             labels: spec.labels.clone(),
             created_at: place.time,
             activate_at: spec.activate_at,
+            rotate_every: spec.rotate_every,
             revision: place.revision,
         };
         let version = new_version(place, wrapped);
@@ -64,10 +69,10 @@ impl State {
         self.save_version(id, VersionNumber(1), &version);
         let mut versions = Versions::default();
         versions.insert(VersionNumber(1), version);
-        self.activations
-            .extend(spec.activate_at.map(|at| (at, spec.name.clone())));
+        let key = Key { info, versions };
+        self.schedule.add(&key);
         self.names.insert(id, spec.name.clone());
-        self.keys.insert(spec.name.clone(), Key { info, versions });
+        self.keys.insert(spec.name.clone(), key);
         self.key_answer(&spec.name)
     }
 
@@ -104,9 +109,11 @@ impl State {
             });
         }
         let version = new_version(place, wrapped);
+        self.schedule.remove(key);
         key.versions.insert(number, version.clone());
         key.info.primary = number;
         key.info.revision = place.revision;
+        self.schedule.add(key);
         let info = key.info.clone();
         self.save_key(&info);
         self.save_version(id, number, &version);
@@ -126,17 +133,37 @@ impl State {
             .ok_or_else(|| Refusal::KeyNotFound(name.clone()))?;
         let from = key.info.state;
         let what = || format!("key {name}");
-        key.info.state = from
+        let to = from
             .after(transition)
             .ok_or_else(|| wrong_state(what(), from, transition))?;
-        let date = key.info.activate_at.take();
+        self.schedule.remove(key);
+        key.info.state = to;
+        key.info.activate_at = None;
         key.info.revision = place.revision;
+        self.schedule.add(key);
         let info = key.info.clone();
-        if let Some(at) = date {
-            self.activations.remove(&(at, name.clone()));
-        }
         self.save_key(&info);
         Ok(from)
+    }
+
+    /// Gives a key another rotation period, or none. A period that has passed already is due at once.
+    pub(super) fn set_rotation(
+        &mut self,
+        place: Place,
+        name: &KeyName,
+        every: Option<RotationPeriod>,
+    ) -> Answer {
+        let key = self
+            .keys
+            .get_mut(name)
+            .ok_or_else(|| Refusal::KeyNotFound(name.clone()))?;
+        self.schedule.remove(key);
+        key.info.rotate_every = every;
+        key.info.revision = place.revision;
+        self.schedule.add(key);
+        let info = key.info.clone();
+        self.save_key(&info);
+        self.key_answer(name)
     }
 
     pub(super) fn transition_version(

@@ -8,7 +8,8 @@ use crate::access::{Access, Grant};
 use crate::codec::{self, DecodeError};
 use crate::custody::Custody;
 use crate::ids::{KeyId, NodeId, VersionNumber};
-use crate::key::{Key, KeyInfo, KeyState, Versions};
+use crate::key::{Key, KeyInfo, Versions};
+use crate::lifecycle::KeyState;
 use crate::uses::BatchId;
 use serde::de::DeserializeOwned;
 use std::collections::{BTreeMap, BTreeSet};
@@ -195,10 +196,10 @@ impl State {
             if self.keys.contains_key(&name) {
                 return broken("another key has the same name");
             }
-            self.activations
-                .extend(info.activate_at.map(|at| (at, name.clone())));
+            let key = Key { info, versions };
+            self.schedule.add(&key);
             self.names.insert(id, name.clone());
-            self.keys.insert(name, Key { info, versions });
+            self.keys.insert(name, key);
         }
         match versions.first_key_value() {
             None => Ok(()),

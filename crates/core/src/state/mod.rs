@@ -12,6 +12,7 @@ mod keys;
 mod load;
 mod requests;
 mod rows;
+mod schedule;
 mod tick;
 mod uses;
 mod writes;
@@ -33,7 +34,8 @@ use crate::planted::{Bug, is_planted};
 use batches::BatchMemory;
 use journal::Note;
 use requests::RequestMemory;
-use std::collections::{BTreeMap, BTreeSet};
+use schedule::Schedule;
+use std::collections::BTreeMap;
 use std::ops::Bound::{Excluded, Included, Unbounded};
 
 /// What every node agrees on.
@@ -44,8 +46,8 @@ pub struct State {
     time: TimeMs,
     keys: BTreeMap<KeyName, Key>,
     names: BTreeMap<KeyId, KeyName>,
-    /// Keys that wait for their date.
-    activations: BTreeSet<(TimeMs, KeyName)>,
+    /// Keys that wait for a date.
+    schedule: Schedule,
     access: Access,
     custody: Option<Custody>,
     requests: RequestMemory,

@@ -4,7 +4,8 @@ use super::journal::Note;
 use super::requests::is_old;
 use super::{Place, State};
 use crate::ids::TimeMs;
-use crate::key::Transition;
+use crate::key::Key;
+use crate::lifecycle::Transition;
 use crate::limits::TICK_WORK_MAX;
 use crate::names::KeyName;
 
@@ -14,21 +15,22 @@ impl State {
         self.requests
             .oldest()
             .is_some_and(|(_, time)| is_old(time, now))
-            || self.due_activations(now).next().is_some()
+            || self.schedule.activations(now).next().is_some()
     }
 
-    /// The earliest first.
-    fn due_activations(&self, now: TimeMs) -> impl Iterator<Item = &KeyName> {
-        self.activations
-            .iter()
-            .take_while(move |(at, _)| *at <= now)
-            .map(|(_, name)| name)
+    /// Keys whose primary version is as old at `now` as it may become, the longest overdue first. A node makes the next
+    /// version and proposes it, since `apply` makes no material.
+    pub fn due_rotations(&self, now: TimeMs) -> impl Iterator<Item = &Key> {
+        self.schedule
+            .rotations(now)
+            .filter_map(|name| self.keys.get(name))
     }
 
     pub(super) fn tick(&mut self, place: Place) {
         self.forget_old_requests(place.time);
         let due: Vec<KeyName> = self
-            .due_activations(place.time)
+            .schedule
+            .activations(place.time)
             .take(TICK_WORK_MAX)
             .cloned()
             .collect();

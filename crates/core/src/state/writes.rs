@@ -9,6 +9,7 @@ use crate::audit::AuditOutcome;
 use crate::command::{Actor, Change, Write};
 use crate::custody::CustodyEvent;
 use crate::ids::{Revision, VersionNumber};
+use crate::key::Key;
 use crate::limits::{GRANTS_MAX, TEXT_BYTES_MAX};
 use crate::names::KeyName;
 use crate::outcome::{ActionName, LimitedThing, Malformation, Refusal, Written};
@@ -22,6 +23,7 @@ impl State {
             Change::CreateKey { .. }
             | Change::RotateKey { .. }
             | Change::Transition { .. }
+            | Change::SetRotation { .. }
             | Change::Grant(_)
             | Change::Revoke(_)
             | Change::InitCustody(_) => true,
@@ -60,7 +62,7 @@ impl State {
     fn write_once(&mut self, place: Place, write: &Write) -> Answer {
         let mut note = self.note(&write.change);
         let answer = self
-            .authorise(&write.actor, &write.change)
+            .authorise(place, &write.actor, &write.change)
             .and_then(|()| self.carry_out(place, &write.change, &mut note));
         match &answer {
             Err(Refusal::Conflict) => {}
@@ -93,7 +95,10 @@ impl State {
         };
         match change {
             Change::CreateKey { spec, .. } => {
-                let what = format!("{} {}", spec.algorithm.as_str(), spec.protection.as_str());
+                let mut what = format!("{} {}", spec.algorithm.as_str(), spec.protection.as_str());
+                if let Some(every) = spec.rotate_every {
+                    what = format!("{what}, rotated every {every}");
+                }
                 self.key_note(&spec.name, None, what)
             }
             Change::RotateKey { name, version, .. } => {
@@ -101,6 +106,10 @@ impl State {
             }
             Change::Transition { name, version, .. } => {
                 self.key_note(name, *version, String::new())
+            }
+            Change::SetRotation { name, every } => {
+                let every = every.map_or_else(|| "never".to_owned(), |it| format!("every {it}"));
+                self.key_note(name, None, every)
             }
             Change::Grant(it) | Change::Revoke(it) => {
                 detail(format!("{} on {} for {}", it.role, it.scope, it.principal))
@@ -132,11 +141,16 @@ impl State {
         }
     }
 
-    fn authorise(&self, actor: &Actor, change: &Change) -> Result<(), Refusal> {
+    fn authorise(&self, place: Place, actor: &Actor, change: &Change) -> Result<(), Refusal> {
         let on = |name: &KeyName| Scope::Keyring(name.keyring());
         let (action, scope) = match change {
             Change::CreateKey { spec, .. } => (ActionName::CreateKey, on(&spec.name)),
-            Change::RotateKey { name, .. } => (ActionName::RotateKey, on(name)),
+            Change::RotateKey { name, .. } if *actor == Actor::Node => {
+                return self.check_due(place, name);
+            }
+            Change::RotateKey { name, .. } | Change::SetRotation { name, .. } => {
+                (ActionName::RotateKey, on(name))
+            }
             Change::Transition { name, .. } => (ActionName::ChangeState, on(name)),
             Change::Grant(it) | Change::Revoke(it) => (ActionName::ManageAccess, it.scope.clone()),
             Change::InitCustody(_) => (ActionName::InitCustody, Scope::All),
@@ -161,6 +175,16 @@ impl State {
             Ok(())
         } else {
             Err(Refusal::PermissionDenied(action))
+        }
+    }
+
+    /// A node rotates a key of itself only when its time has come; another node may have been quicker.
+    fn check_due(&self, place: Place, name: &KeyName) -> Result<(), Refusal> {
+        let next = self.keys.get(name).and_then(Key::next_rotation);
+        if next.is_some_and(|at| at <= place.time) {
+            Ok(())
+        } else {
+            Err(Refusal::Conflict)
         }
     }
 
@@ -201,6 +225,7 @@ impl State {
                 note.detail = format!("{from} -> {}", transition.target());
                 self.key_answer(name)
             }
+            Change::SetRotation { name, every } => self.set_rotation(place, name, *every),
             Change::Grant(grant) => {
                 let full = self.access.len() >= GRANTS_MAX && !self.access.contains(grant);
                 if full {

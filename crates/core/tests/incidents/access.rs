@@ -1,7 +1,8 @@
 //! Roles and grants.
 
 use crate::cluster::{
-    ACTIONS, Cluster, ROLES, create, custody, grant, key, powers, ring, transition, who, wrapped,
+    ACTIONS, Cluster, ROLES, create, custody, grant, key, powers, ring, set_rotation, transition,
+    who, wrapped,
 };
 use conclave_core::{
     Action, Actor, AttemptId, Body, Change, ClusterId, Command, CustodianName, Custody,
@@ -62,13 +63,14 @@ fn wrong_permission_checked() {
     // What each role may do where it is held. On the cluster itself only roles on '*' count.
     let expected = |role: Role, action: Action| match action {
         Action::UseKey => role == Role::User,
-        Action::ReadKey => true,
+        Action::UseCompromised => role == Role::UseCompromised,
+        Action::ReadKey => role != Role::UseCompromised,
         Action::CreateKey | Action::ManageAccess | Action::InitCustody => role == Role::Admin,
         Action::RotateKey
         | Action::ChangeState
         | Action::Seal
         | Action::Unseal
-        | Action::ReadAudit => role != Role::User,
+        | Action::ReadAudit => matches!(role, Role::Admin | Role::Operator),
     };
     for role in ROLES {
         for held in [Scope::All, ring("a")] {
@@ -110,6 +112,12 @@ fn guarded_changes() -> Vec<(Action, Scope, Change)> {
             ring("a"),
             transition("a/active", Transition::Suspend),
         ),
+        (
+            Action::ChangeState,
+            ring("b"),
+            transition("b/active", Transition::MarkCompromised),
+        ),
+        (Action::RotateKey, ring("a"), set_rotation("a/active", 1)),
         (
             Action::ChangeState,
             ring("b"),
@@ -215,11 +223,12 @@ fn wrong_permission_checked_by_writes() {
                     before + 1,
                     "refusals are recorded too"
                 );
-                // A node may only tell what befalls its seal.
+                // A node may only tell what befalls its seal, and rotate what is due.
                 cluster.index += 1;
                 let (request, source) = (RequestId([1; 16]), String::new());
                 let (actor, change) = (Actor::Node, change.clone());
                 let may = matches!(change, Change::Custody(_));
+                let early = matches!(change, Change::RotateKey { .. });
                 let write = Write {
                     request,
                     attempt: 0,
@@ -229,7 +238,8 @@ fn wrong_permission_checked_by_writes() {
                 };
                 let outcome = cluster.apply(Body::Write(write));
                 let denied = matches!(outcome, Outcome::Written(Err(Refusal::PermissionDenied(_))));
-                assert_eq!(denied, !may);
+                let conflict = outcome == Outcome::Written(Err(Refusal::Conflict));
+                assert_eq!((denied, conflict), (!may && !early, early));
             }
         }
     }

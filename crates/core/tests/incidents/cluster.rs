@@ -4,15 +4,21 @@ use conclave_core::{
     Action, Actor, Algorithm, AuditRecord, BatchId, Body, Change, ClusterId, Command, Custodian,
     CustodianName, Custody, EncryptionContext, Generation, Grant, KekNumber, KeyId, KeyName,
     KeySpec, KeyState, KeyringName, LogIndex, NodeId, Operation, Outcome, Pairs, PrincipalName,
-    Protection, Refusal, RequestId, Role, RootWrapped, Scope, SetId, State, Table, TimeMs,
-    Transition, UseBatch, UseRecord, Wrapped, Write, Written,
+    Protection, Refusal, RequestId, Role, RootWrapped, RotationPeriod, Scope, SetId, State, Table,
+    TimeMs, Transition, UseBatch, UseRecord, Wrapped, Write, Written,
 };
 use prost::Message as _;
 use std::collections::BTreeSet;
 
-pub(crate) const ROLES: [Role; 3] = [Role::Admin, Role::Operator, Role::User];
-pub(crate) const ACTIONS: [Action; 10] = [
+pub(crate) const ROLES: [Role; 4] = [
+    Role::Admin,
+    Role::Operator,
+    Role::User,
+    Role::UseCompromised,
+];
+pub(crate) const ACTIONS: [Action; 11] = [
     Action::UseKey,
+    Action::UseCompromised,
     Action::ReadKey,
     Action::CreateKey,
     Action::RotateKey,
@@ -61,12 +67,21 @@ pub(crate) fn create(name: &str, id: u8, activate_at: Option<u64>) -> Change {
         labels: Pairs::default(),
         pre_active: activate_at.is_some(),
         activate_at: activate_at.map(TimeMs),
+        rotate_every: None,
     };
     Change::CreateKey {
         spec,
         id: KeyId([id; 16]),
         set: SetId([2; 16]),
         wrapped: wrapped(),
+    }
+}
+
+pub(crate) fn set_rotation(name: &str, hours: u64) -> Change {
+    let every = RotationPeriod::from_ms(hours * 3_600_000).expect("within its bounds");
+    Change::SetRotation {
+        name: key(name),
+        every: Some(every),
     }
 }
 

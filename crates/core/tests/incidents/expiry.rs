@@ -1,7 +1,10 @@
 //! What ends or begins at a time.
 
-use crate::cluster::{Cluster, create, key, transition};
-use conclave_core::{Body, Change, KeyId, KeyState, Refusal, TimeMs, Transition, limits};
+use crate::cluster::{Cluster, create, key, set_rotation, transition, wrapped};
+use conclave_core::{
+    Actor, Body, Change, KeyId, KeyState, Outcome, Refusal, RequestId, TimeMs, Transition,
+    VersionNumber, Write, limits,
+};
 
 #[test]
 fn near_expiry_request_memory() {
@@ -107,6 +110,83 @@ fn near_expiry_activation() {
     cluster.time = 9_000;
     cluster.apply(Body::Tick);
     assert_eq!(cluster.key_state("a/k"), KeyState::Suspended);
+}
+
+/// What a node proposes when a key's time has come.
+fn rotation(name: &str, version: u32) -> Body {
+    Body::Write(Write {
+        request: RequestId([8; 16]),
+        attempt: 0,
+        actor: Actor::Node,
+        source: String::new(),
+        change: Change::RotateKey {
+            name: key(name),
+            id: KeyId([1; 16]),
+            version: VersionNumber(version),
+            wrapped: wrapped(),
+        },
+    })
+}
+
+#[test]
+fn near_expiry_rotation() {
+    const HOUR: u64 = 3_600_000;
+    for (offset, due) in [(-1_i64, false), (0, true), (1, true)] {
+        let mut cluster = Cluster::with_custody();
+        cluster.must("root", create("a/k", 1, None));
+        let made = cluster.time;
+        cluster.time += 5_000;
+        cluster.must("root", set_rotation("a/k", 1));
+        cluster.time = (made + HOUR).saturating_add_signed(offset);
+        let now = TimeMs(cluster.time);
+        assert_eq!(cluster.state.due_rotations(now).count() == 1, due);
+        cluster.apply(Body::Tick);
+        assert!(!cluster.state.is_due(now), "no tick rotates");
+        let size = cluster.state.audit().size();
+        let outcome = cluster.apply(rotation("a/k", 2));
+        let primary = cluster
+            .state
+            .key(&key("a/k"))
+            .expect("it is there")
+            .info
+            .primary;
+        if !due {
+            assert_eq!(outcome, Outcome::Written(Err(Refusal::Conflict)));
+            assert_eq!((primary.0, cluster.state.audit().size()), (1, size));
+            continue;
+        }
+        assert_eq!(primary.0, 2, "{outcome:?}");
+        let last = cluster.leaves().pop().expect("there are records");
+        assert_eq!((last.operation.as_str(), last.version), ("RotateKey", 2));
+        assert_eq!(last.authentication, "node");
+        // Its period begins anew, and a second node that saw it due comes too late.
+        let again = cluster.apply(rotation("a/k", 3));
+        assert_eq!(again, Outcome::Written(Err(Refusal::Conflict)));
+        let next = TimeMs(cluster.time + HOUR);
+        assert_eq!(cluster.state.due_rotations(next).count(), 1);
+    }
+}
+
+/// Only an ACTIVE key is rotated, and what it missed while it was not is due when it is again.
+#[test]
+fn near_expiry_rotation_of_a_suspended_key() {
+    let mut cluster = Cluster::with_custody();
+    cluster.must("root", create("a/k", 1, None));
+    cluster.must("root", set_rotation("a/k", 1));
+    cluster.must("root", transition("a/k", Transition::Suspend));
+    cluster.time += 7_200_000;
+    let now = TimeMs(cluster.time);
+    assert_eq!(cluster.state.due_rotations(now).count(), 0);
+    let early = cluster.apply(rotation("a/k", 2));
+    assert_eq!(early, Outcome::Written(Err(Refusal::Conflict)));
+    cluster.must("root", transition("a/k", Transition::Resume));
+    assert_eq!(cluster.state.due_rotations(now).count(), 1);
+    let never = Change::SetRotation {
+        name: key("a/k"),
+        every: None,
+    };
+    cluster.must("root", never);
+    assert_eq!(cluster.state.due_rotations(now).count(), 0);
 }
 
 /// More than a tick may do at once is done by the next ones, the earliest date first.

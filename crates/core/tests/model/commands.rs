@@ -6,8 +6,8 @@ use conclave_core::{
     Actor, Algorithm, AttemptId, BatchId, Body, Change, ClusterId, Command, Custodian,
     CustodianName, Custody, CustodyEvent, EncryptionContext, Generation, Grant, KekNumber, KeyId,
     KeySpec, KeyringName, NodeId, Operation, Protection, Purpose, RequestId, Revision, Role,
-    RootWrapped, Scope, SetId, State, TimeMs, UseBatch, UseRecord, UsedKey, VersionNumber, Wrapped,
-    Write,
+    RootWrapped, RotationPeriod, Scope, SetId, State, TimeMs, UseBatch, UseRecord, UsedKey,
+    VersionNumber, Wrapped, Write,
 };
 
 /// The last one never holds a share.
@@ -175,6 +175,7 @@ impl Step {
             Kind::Create { .. }
             | Kind::Rotate { .. }
             | Kind::Transition { .. }
+            | Kind::SetRotation { .. }
             | Kind::Access { .. }
             | Kind::InitCustody { .. }
             | Kind::Event { .. } => Body::Write(Write {
@@ -205,15 +206,21 @@ impl Step {
                 set,
                 pre_active,
                 date,
+                rotate,
                 blob,
             } => Change::CreateKey {
                 spec: KeySpec {
                     name: key_name(*key),
-                    algorithm: Algorithm::Aes256Gcm,
-                    protection: Protection::Software,
+                    algorithm: algorithm(*id),
+                    protection: if *id == 3 && *pre_active {
+                        Protection::Hsm
+                    } else {
+                        Protection::Software
+                    },
                     labels: EncryptionContext::default(),
                     pre_active: *pre_active,
                     activate_at: date.map(|after| TimeMs(model.time + u64::from(after))),
+                    rotate_every: rotate.map(hours),
                 },
                 id: KeyId([*id; 16]),
                 set: set.map_or_else(|| model.set(), |set| SetId([set; 16])),
@@ -252,11 +259,27 @@ impl Step {
                 version: version.map(|n| VersionNumber(n.into())),
                 transition: *transition,
             },
+            Kind::SetRotation { key, hours: every } => Change::SetRotation {
+                name: key_name(*key),
+                every: every.map(hours),
+            },
             Kind::Form(_) | Kind::Uses { .. } | Kind::Repeat(_) | Kind::Tick => {
                 unreachable!("no writes")
             }
         }
     }
+}
+
+fn algorithm(id: u8) -> Algorithm {
+    if id.is_multiple_of(2) {
+        Algorithm::Aes256Gcm
+    } else {
+        Algorithm::ChaCha20Poly1305
+    }
+}
+
+fn hours(count: u8) -> RotationPeriod {
+    RotationPeriod::from_ms(u64::from(count) * 3_600_000).expect("within its bounds")
 }
 
 fn rotation(model: &Model, key: u8, wrong_id: bool, offset: u8, blob: u16) -> Change {

@@ -6,8 +6,8 @@ mod steps;
 mod writes;
 
 use conclave_core::{
-    Action, Body, Command, KeyName, KeyringName, LogIndex, Operation, Outcome, Purpose, Scope,
-    State, Table, Verdict, limits,
+    Action, Body, Command, KeyName, KeyringName, LogIndex, Operation, Outcome, Purpose,
+    RotationPeriod, Scope, State, Table, Verdict, limits,
 };
 use proptest::prelude::*;
 use reference::{Model, class};
@@ -92,6 +92,12 @@ fn check_agreement(model: &Model, state: &State) {
         assert_eq!(key.info.id.0, expected.id);
         assert_eq!(key.info.revision.0, expected.revision);
         assert_eq!(key.info.activate_at.map(|at| at.0), expected.activate_at);
+        assert_eq!(
+            key.info.rotate_every.map(RotationPeriod::as_ms),
+            expected.rotate_every
+        );
+        assert_eq!(key.next_rotation().map(|at| at.0), expected.next_rotation());
+        assert_eq!(key.view().next_rotation(), key.next_rotation());
         assert_eq!(key.info.primary.0 as usize, expected.versions.len());
         assert!(
             key.versions
@@ -101,11 +107,26 @@ fn check_agreement(model: &Model, state: &State) {
         );
         assert_eq!(state.key_by_id(key.info.id), Some(key));
     }
+    let due = model
+        .keys
+        .iter()
+        .filter(|(_, key)| key.next_rotation().is_some_and(|at| at <= model.time));
+    let mut due: Vec<_> = due
+        .map(|(name, key)| (key.next_rotation(), name.as_str()))
+        .collect();
+    due.sort_unstable();
+    let found = state.due_rotations(state.time());
+    assert!(
+        found
+            .map(|key| key.info.name.as_str())
+            .eq(due.into_iter().map(|(_, name)| name))
+    );
 }
 
 fn check_access(model: &Model, state: &State) {
     let actions = [
         Action::UseKey,
+        Action::UseCompromised,
         Action::ReadKey,
         Action::CreateKey,
         Action::RotateKey,
@@ -292,7 +313,7 @@ proptest! {
         let mut all = vec![ceremony(&tick)];
         for key in 0..u8::try_from(made).unwrap() {
             let kind = steps::Kind::Create { key, id: key, set: None, pre_active: false, date: None,
-                blob: 9 };
+                rotate: None, blob: 9 };
             all.push(Step { request: key, kind, ..tick.clone() });
         }
         for (index, step) in (2..).zip(all) {

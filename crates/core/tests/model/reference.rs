@@ -13,8 +13,19 @@ pub(crate) struct ModelKey {
     pub(crate) id: [u8; 16],
     pub(crate) state: KeyState,
     pub(crate) versions: Vec<KeyState>,
+    pub(crate) primary_since: u64,
     pub(crate) activate_at: Option<u64>,
+    pub(crate) rotate_every: Option<u64>,
     pub(crate) revision: u64,
+}
+
+impl ModelKey {
+    pub(crate) fn next_rotation(&self) -> Option<u64> {
+        let every = self
+            .rotate_every
+            .filter(|_| self.state == KeyState::Active)?;
+        Some(self.primary_since + every)
+    }
 }
 
 pub(crate) struct Answered {
@@ -67,11 +78,12 @@ pub(crate) fn key_class(state: KeyState, primary: u32, versions: &[KeyState]) ->
 
 /// The table of the lifecycle.
 pub(crate) fn step(from: KeyState, transition: Transition) -> Option<KeyState> {
-    use KeyState::{Active, Deactivated, PreActive, Suspended};
+    use KeyState::{Active, Compromised, Deactivated, PreActive, Suspended};
     match (from, transition) {
         (PreActive, Transition::Activate) | (Suspended, Transition::Resume) => Some(Active),
         (Active, Transition::Suspend) => Some(Suspended),
         (Active | Suspended, Transition::Deactivate) => Some(Deactivated),
+        (Active | Suspended, Transition::MarkCompromised) => Some(Compromised),
         _ => None,
     }
 }
@@ -108,12 +120,18 @@ impl Model {
         let number = version.map_or(key.versions.len(), |n| n as usize);
         let version = number.checked_sub(1).and_then(|n| key.versions.get(n));
         let version = *version.ok_or("VERSION_NOT_FOUND")?;
-        let good: &[KeyState] = match purpose {
-            Purpose::Protect => &[KeyState::Active],
-            Purpose::Process => &[KeyState::Active, KeyState::Suspended],
-        };
-        let fine = good.contains(&key.state) && good.contains(&version);
-        fine.then_some(()).ok_or("KEY_STATE")
+        for state in [key.state, version] {
+            match (purpose, state) {
+                (_, KeyState::Active) | (Purpose::Process, KeyState::Suspended) => {}
+                (Purpose::Process, KeyState::Compromised) => {
+                    if !self.holds(principal, &[Role::UseCompromised], keyring) {
+                        return Err("KEY_COMPROMISED");
+                    }
+                }
+                _ => return Err("KEY_STATE"),
+            }
+        }
+        Ok(())
     }
 
     /// The outcome's class.
@@ -222,9 +240,10 @@ impl Model {
 
 /// The roles that allow an action, as the documentation states them.
 pub(crate) fn roles(action: Action) -> &'static [Role] {
-    use Role::{Admin, Operator, User};
+    use Role::{Admin, Operator, UseCompromised, User};
     match action {
         Action::UseKey => &[User],
+        Action::UseCompromised => &[UseCompromised],
         Action::ReadKey => &[Admin, Operator, User],
         Action::CreateKey | Action::ManageAccess | Action::InitCustody => &[Admin],
         Action::RotateKey

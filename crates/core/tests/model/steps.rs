@@ -38,6 +38,7 @@ pub(crate) enum Kind {
         set: Option<u8>,
         pre_active: bool,
         date: Option<u32>,
+        rotate: Option<u8>,
         blob: u16,
     },
     Rotate {
@@ -50,6 +51,10 @@ pub(crate) enum Kind {
         key: u8,
         version: Option<u8>,
         transition: Transition,
+    },
+    SetRotation {
+        key: u8,
+        hours: Option<u8>,
     },
     Access {
         give: bool,
@@ -90,7 +95,12 @@ pub(crate) struct Step {
 }
 
 fn role() -> impl Strategy<Value = Role> {
-    prop_oneof![Just(Role::Admin), Just(Role::Operator), Just(Role::User)]
+    prop_oneof![
+        Just(Role::Admin),
+        Just(Role::Operator),
+        Just(Role::User),
+        Just(Role::UseCompromised)
+    ]
 }
 
 fn transition() -> impl Strategy<Value = Transition> {
@@ -98,7 +108,8 @@ fn transition() -> impl Strategy<Value = Transition> {
         Just(Transition::Activate),
         Just(Transition::Suspend),
         Just(Transition::Resume),
-        Just(Transition::Deactivate)
+        Just(Transition::Deactivate),
+        Just(Transition::MarkCompromised)
     ]
 }
 
@@ -137,15 +148,17 @@ fn kind() -> impl Strategy<Value = Kind> {
     let other_set = prop_oneof![9 => Just(None), 1 => (0_u8..3).prop_map(Some)];
     prop_oneof![
         1 => prop::collection::vec(0_u8..4, 0..3).prop_map(Kind::Form),
-        8 => (0_u8..4, 0_u8..5, other_set, any::<bool>(), date, blob()).prop_map(
-            |(key, id, set, pre_active, date, blob)| {
-                Kind::Create { key, id, set, pre_active, date, blob }
+        8 => (0_u8..4, 0_u8..5, other_set, any::<bool>(), date, prop::option::of(1_u8..3), blob()).prop_map(
+            |(key, id, set, pre_active, date, rotate, blob)| {
+                Kind::Create { key, id, set, pre_active, date, rotate, blob }
             }),
         6 => (0_u8..4, prop::bool::weighted(0.1), prop_oneof![6 => Just(1_u8), 1 => 0_u8..3],
             blob()).prop_map(
             |(key, wrong_id, offset, blob)| Kind::Rotate { key, wrong_id, offset, blob }),
         10 => (0_u8..4, prop_oneof![Just(None), (0_u8..4).prop_map(Some)], transition()).prop_map(
             |(key, version, transition)| Kind::Transition { key, version, transition }),
+        3 => (0_u8..4, prop::option::of(1_u8..3)).prop_map(
+            |(key, hours)| Kind::SetRotation { key, hours }),
         12 => (prop::bool::weighted(0.7), 0_u8..4, 0_u8..3, role()).prop_map(
             |(give, to, scope, role)| Kind::Access { give, to, scope, role }),
         4 => (0_u8..3, 1_u8..4, 1_u8..4, prop::bool::weighted(0.1)).prop_map(
@@ -171,6 +184,7 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
         1 => Just(memory),
         1 => -5_000_i64..0,
         1 => Just(300_000_i64),
+        1 => Just(3_600_000_i64),
     ];
     let actor = prop_oneof![6 => Just(0_u8), 6 => 1_u8..4, 1 => Just(9_u8)];
     let source = prop_oneof![20 => Just(9_u16), 1 => Just(512), 1 => Just(513)];

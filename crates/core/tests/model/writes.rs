@@ -3,8 +3,8 @@
 use crate::reference::{Answered, Model, ModelKey, key_class, step};
 use conclave_core::limits::{REQUEST_MEMORY_MS, TEXT_BYTES_MAX, WRAPPED_BYTES_MAX};
 use conclave_core::{
-    Actor, Change, Custody, CustodyEvent, Grant, KeyId, KeyName, KeySpec, KeyState, Role, Scope,
-    SetId, Transition, VersionNumber, Wrapped, Write,
+    Actor, Algorithm, Change, Custody, CustodyEvent, Grant, KeyId, KeyName, KeySpec, KeyState,
+    Protection, Role, RotationPeriod, Scope, SetId, Transition, VersionNumber, Wrapped, Write,
 };
 use std::collections::BTreeSet;
 
@@ -67,9 +67,19 @@ impl Model {
     }
 
     fn write_new(&mut self, index: u64, principal: Option<&str>, change: &Change) -> String {
-        let allowed = match principal {
-            None => matches!(change, Change::Custody(_)),
-            Some(principal) => self.may(principal, change),
+        let allowed = match (principal, change) {
+            (None, Change::RotateKey { name, .. }) => {
+                let next = self
+                    .keys
+                    .get(name.as_str())
+                    .and_then(ModelKey::next_rotation);
+                if next.is_none_or(|at| at > self.time) {
+                    return "CONFLICT".to_owned();
+                }
+                true
+            }
+            (None, change) => matches!(change, Change::Custody(_)),
+            (Some(principal), change) => self.may(principal, change),
         };
         let answer = if allowed {
             self.carry_out(index, change)
@@ -86,9 +96,9 @@ impl Model {
         let ring = |name: &KeyName| name.as_str().split('/').next().map(String::from);
         let (roles, keyring): (&[Role], _) = match change {
             Change::CreateKey { spec, .. } => (&[Admin], ring(&spec.name)),
-            Change::RotateKey { name, .. } | Change::Transition { name, .. } => {
-                (&[Admin, Operator], ring(name))
-            }
+            Change::RotateKey { name, .. }
+            | Change::Transition { name, .. }
+            | Change::SetRotation { name, .. } => (&[Admin, Operator], ring(name)),
             Change::Grant(grant) | Change::Revoke(grant) => match &grant.scope {
                 Scope::All => (&[Admin], None),
                 Scope::Keyring(name) => (&[Admin], Some(name.to_string())),
@@ -136,6 +146,12 @@ impl Model {
                 self.transition(index, name, *version, *transition)?;
                 Ok(self.answer(name))
             }
+            Change::SetRotation { name, every } => {
+                let key = self.keys.get_mut(name.as_str()).ok_or("KEY_NOT_FOUND")?;
+                key.rotate_every = every.map(RotationPeriod::as_ms);
+                key.revision = index;
+                Ok(self.answer(name))
+            }
             Change::Grant(grant) => {
                 if self.grants.insert(grant.clone()) {
                     self.access_revision = index;
@@ -173,6 +189,9 @@ impl Model {
         if !bounded(wrapped) || (spec.activate_at.is_some() && !spec.pre_active) {
             return Err("MALFORMED");
         }
+        if spec.algorithm == Algorithm::ChaCha20Poly1305 && spec.protection == Protection::Hsm {
+            return Err("MALFORMED");
+        }
         if self.keys.contains_key(spec.name.as_str()) {
             return Err("KEY_EXISTS");
         }
@@ -191,7 +210,9 @@ impl Model {
             id: id.0,
             state,
             versions: vec![KeyState::Active],
+            primary_since: self.time,
             activate_at: spec.activate_at.map(|at| at.0),
+            rotate_every: spec.rotate_every.map(RotationPeriod::as_ms),
             revision: index,
         };
         self.keys.insert(spec.name.to_string(), key);
@@ -217,6 +238,7 @@ impl Model {
             return Err("CONFLICT");
         }
         key.versions.push(KeyState::Active);
+        key.primary_since = self.time;
         key.revision = index;
         Ok(())
     }
@@ -295,6 +317,7 @@ fn asked(change: &Change) -> String {
         Change::Custody(CustodyEvent::Cancelled { .. }) => "cancelled".to_owned(),
         Change::InitCustody(_)
         | Change::Transition { .. }
+        | Change::SetRotation { .. }
         | Change::Grant(_)
         | Change::Revoke(_)
         | Change::Custody(_) => {

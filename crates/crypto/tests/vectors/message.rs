@@ -85,7 +85,9 @@ impl Vector {
 /// Here the HSM is played by `ring`.
 fn prk(material: &[u8], suite: Suite, salt: &[u8; 32]) -> MessagePrk {
     match suite {
-        Suite::Aes256GcmHkdf => prk_software(&KeyMaterial::from_slice(material).unwrap(), salt),
+        Suite::Aes256GcmHkdf | Suite::ChaCha20Poly1305Hkdf => {
+            prk_software(&KeyMaterial::from_slice(material).unwrap(), salt)
+        }
         Suite::Aes256GcmHsm => {
             let key = hmac::Key::new(hmac::HMAC_SHA256, material);
             prk_from_hsm(
@@ -198,6 +200,7 @@ fn good_ones() -> Vec<Vector> {
     for (prefix, suite) in [
         ("software", Suite::Aes256GcmHkdf),
         ("hsm", Suite::Aes256GcmHsm),
+        ("chacha", Suite::ChaCha20Poly1305Hkdf),
     ] {
         let mut add = |name: &str, version, context: &[_], aad: &[u8], plaintext: &[u8]| {
             let name = format!("{prefix}: {name}");
@@ -258,6 +261,7 @@ fn broken_blobs(base: &Vector) -> Vec<Vector> {
         .collect();
     vectors.push(base.broken_blob("tag changed", |blob| *blob.last_mut().unwrap() ^= 1));
     vectors.push(base.broken_blob("suite 2 instead of 1", |blob| blob[1] = 2));
+    vectors.push(base.broken_blob("suite 3 instead of 1", |blob| blob[1] = 3));
     vectors.push(base.broken_blob("version 0", |blob| blob[18..22].fill(0)));
     vectors.push(base.broken_blob("cut by one byte", |blob| blob.truncate(blob.len() - 1)));
     vectors.push(base.broken_blob("cut to its header", |blob| blob.truncate(86)));

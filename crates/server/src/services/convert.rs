@@ -4,11 +4,13 @@ use crate::error::ServiceError;
 use crate::limits::{PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX};
 use conclave_core::{
     Algorithm, EncryptionContext, Grant, KeyName, KeyState, KeyView, KeyringName, Labels,
-    PrincipalName, Protection, Role, Scope, TimeMs, VersionNumber, VersionView,
+    PrincipalName, Protection, Role, RotationPeriod, Scope, TimeMs, VersionNumber, VersionView,
 };
 use conclave_proto::v1 as wire;
 use prost_types::Timestamp;
 use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::time::Duration;
 
 pub(super) fn key_name(text: &str) -> Result<KeyName, ServiceError> {
     KeyName::new(text).map_err(|e| ServiceError::invalid("name", e))
@@ -41,6 +43,7 @@ fn unknown(field: &'static str) -> ServiceError {
 pub(super) fn algorithm(value: i32) -> Result<Algorithm, ServiceError> {
     match wire::Algorithm::try_from(value).map_err(|_| unknown("algorithm"))? {
         wire::Algorithm::Unspecified | wire::Algorithm::Aes256Gcm => Ok(Algorithm::Aes256Gcm),
+        wire::Algorithm::Chacha20Poly1305 => Ok(Algorithm::ChaCha20Poly1305),
     }
 }
 
@@ -71,6 +74,21 @@ pub(super) fn time(stamp: Timestamp) -> Result<TimeMs, ServiceError> {
     millis.map(TimeMs).ok_or_else(rule)
 }
 
+pub(super) fn rotation_period(
+    period: prost_types::Duration,
+) -> Result<RotationPeriod, ServiceError> {
+    let rule = |error: &dyn Display| ServiceError::invalid("rotation_period", error);
+    let period = Duration::try_from(period).map_err(|error| rule(&error))?;
+    let period_ms = u64::try_from(period.as_millis()).unwrap_or(u64::MAX);
+    RotationPeriod::from_ms(period_ms).map_err(|error| rule(&error))
+}
+
+fn wire_period(period: RotationPeriod) -> prost_types::Duration {
+    let seconds = i64::try_from(period.as_ms() / 1_000).unwrap_or(i64::MAX);
+    let nanos = i32::try_from(period.as_ms() % 1_000 * 1_000_000).unwrap_or(0);
+    prost_types::Duration { seconds, nanos }
+}
+
 pub(super) fn timestamp(time: TimeMs) -> Timestamp {
     let seconds = i64::try_from(time.0 / 1_000).unwrap_or(i64::MAX);
     let nanos = i32::try_from(time.0 % 1_000 * 1_000_000).unwrap_or(0);
@@ -83,13 +101,16 @@ fn state(state: KeyState) -> wire::KeyState {
         KeyState::Active => wire::KeyState::Active,
         KeyState::Suspended => wire::KeyState::Suspended,
         KeyState::Deactivated => wire::KeyState::Deactivated,
+        KeyState::Compromised => wire::KeyState::Compromised,
     }
 }
 
 pub(super) fn key(view: KeyView) -> wire::Key {
+    let next_rotation = view.next_rotation();
     let info = view.info;
     let algorithm = match info.algorithm {
         Algorithm::Aes256Gcm => wire::Algorithm::Aes256Gcm,
+        Algorithm::ChaCha20Poly1305 => wire::Algorithm::Chacha20Poly1305,
     };
     let protection = match info.protection {
         Protection::Software => wire::Protection::Software,
@@ -112,6 +133,8 @@ pub(super) fn key(view: KeyView) -> wire::Key {
         created_at: Some(timestamp(info.created_at)),
         activate_at: info.activate_at.map(timestamp),
         revision: info.revision.0,
+        rotation_period: info.rotate_every.map(wire_period),
+        next_rotation_at: next_rotation.map(timestamp),
     }
 }
 
@@ -134,6 +157,7 @@ pub(super) fn grant(it: Option<wire::Grant>) -> Result<Grant, ServiceError> {
         wire::Role::Admin => Role::Admin,
         wire::Role::Operator => Role::Operator,
         wire::Role::User => Role::User,
+        wire::Role::UseCompromised => Role::UseCompromised,
     };
     Ok(Grant {
         principal: principal(&it.principal)?,
@@ -147,6 +171,7 @@ pub(super) fn wire_grant(it: &Grant) -> wire::Grant {
         Role::Admin => wire::Role::Admin,
         Role::Operator => wire::Role::Operator,
         Role::User => wire::Role::User,
+        Role::UseCompromised => wire::Role::UseCompromised,
     };
     wire::Grant {
         principal: it.principal.to_string(),

@@ -5,9 +5,10 @@ use crate::caller::Caller;
 use crate::context::NodeContext;
 use crate::error::ServiceError;
 use crate::limits::WRITE_CONFLICTS_MAX;
+use crate::rotation::NextVersion;
 use conclave_core::{
-    Access, Action, Algorithm, Change, Key, KeyId, KeyName, KeySpec, Protection, Refusal, Scope,
-    Transition, VersionNumber, Written,
+    Access, Action, Change, Key, KeyId, KeyName, KeySpec, Refusal, Scope, Transition,
+    VersionNumber, Written,
 };
 use conclave_proto::v1::{self as wire, key_service_server::KeyService};
 use std::sync::Arc;
@@ -29,6 +30,10 @@ impl KeyApi {
             labels: convert::labels(asked.labels)?,
             pre_active: asked.pre_active || asked.activate_at.is_some(),
             activate_at: asked.activate_at.map(convert::time).transpose()?,
+            rotate_every: asked
+                .rotation_period
+                .map(convert::rotation_period)
+                .transpose()?,
         };
         let context = &self.0;
         let mut id = [0; 16];
@@ -62,19 +67,10 @@ impl KeyApi {
         let name = convert::key_name(&asked.name)?;
         let context = &self.0;
         for _ in 0..WRITE_CONFLICTS_MAX {
-            let unsealed = context.seal.unsealed()?;
             let replica = context.replica.get()?;
-            let (id, version, algorithm, protection) =
-                replica.with_state(|state| state.key(&name).map_or_else(unknown_key, next_of));
-            let wrapped = unsealed
-                .generate(&context.env, id, version, algorithm, protection)
-                .await?;
-            let change = Change::RotateKey {
-                name: name.clone(),
-                id,
-                version,
-                wrapped,
-            };
+            let next = replica.with_state(|state| state.key(&name).map(NextVersion::of));
+            let next = next.unwrap_or_else(|| NextVersion::unknown(name.clone()));
+            let change = next.make(context).await?;
             match context.write(caller, change).await {
                 Err(ServiceError::Refused(Refusal::Conflict)) => {
                     context.catch_up(&replica, caller.deadline).await?;
@@ -100,6 +96,21 @@ impl KeyApi {
             transition,
         };
         Ok(Response::new(key_of(self.0.write(&caller, change).await?)?))
+    }
+
+    async fn set_rotation(
+        &self,
+        caller: &Caller,
+        asked: wire::SetKeyRotationRequest,
+    ) -> Result<wire::Key, ServiceError> {
+        let change = Change::SetRotation {
+            name: convert::key_name(&asked.name)?,
+            every: asked
+                .rotation_period
+                .map(convert::rotation_period)
+                .transpose()?,
+        };
+        key_of(self.0.write(caller, change).await?)
     }
 
     async fn list(
@@ -153,28 +164,6 @@ fn may_read(access: &Access, caller: &Caller, name: &KeyName) -> bool {
         &caller.principal,
         Action::ReadKey,
         &Scope::Keyring(name.keyring()),
-    )
-}
-
-/// To what the material of a key's next version is bound.
-type Next = (KeyId, VersionNumber, Algorithm, Protection);
-
-fn next_of(key: &Key) -> Next {
-    (
-        key.info.id,
-        key.next_version(),
-        key.info.algorithm,
-        key.info.protection,
-    )
-}
-
-/// Stands for a key that this node does not know: `apply` knows better, and answers that there is none, or a conflict.
-fn unknown_key() -> Next {
-    (
-        KeyId::default(),
-        VersionNumber(1),
-        Algorithm::Aes256Gcm,
-        Protection::Software,
     )
 }
 
@@ -253,5 +242,22 @@ impl KeyService for KeyApi {
         request: Request<wire::TransitionRequest>,
     ) -> Result<Response<wire::Key>, Status> {
         self.transition(request, Transition::Deactivate).await
+    }
+
+    async fn mark_key_compromised(
+        &self,
+        request: Request<wire::TransitionRequest>,
+    ) -> Result<Response<wire::Key>, Status> {
+        self.transition(request, Transition::MarkCompromised).await
+    }
+
+    async fn set_key_rotation(
+        &self,
+        request: Request<wire::SetKeyRotationRequest>,
+    ) -> Result<Response<wire::Key>, Status> {
+        let caller = self.0.admit(&request, &request.get_ref().request_id)?;
+        Ok(Response::new(
+            self.set_rotation(&caller, request.into_inner()).await?,
+        ))
     }
 }

@@ -13,13 +13,14 @@ use std::sync::Arc;
 pub struct Ready<'a> {
     pub(super) unsealed: &'a Unsealed,
     pub(super) version: VersionRef<'a>,
+    pub(super) suite: Suite,
     pub(super) loaded: Arc<Loaded>,
 }
 
 impl Ready<'_> {
     /// The message format's suite of the version.
     pub fn suite(&self) -> Suite {
-        Unsealed::suite(self.version.protection)
+        self.suite
     }
 
     /// The version's material, unless it is inside the HSM.

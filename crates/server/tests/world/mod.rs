@@ -33,7 +33,7 @@ pub(crate) struct World {
     pub(crate) hsm: Arc<MemHsm>,
     pub(crate) shares: Vec<ShareFile>,
     network: MemNetwork,
-    clock: Arc<MemClock>,
+    pub(crate) clock: Arc<MemClock>,
     starts: u64,
     node: Option<Node>,
 }

@@ -1,7 +1,7 @@
 //! Arguments with a grammar of their own.
 
 use clap::ValueEnum;
-use conclave_core::{CustodianName, KeyName, KeyringName, PrincipalName};
+use conclave_core::{CustodianName, KeyName, KeyringName, PrincipalName, RotationPeriod};
 use std::time::Duration;
 
 /// `KEY=VALUE`, both sides as they are; the first `=` parts them.
@@ -69,6 +69,22 @@ pub(crate) fn timeout(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// `12h`, `90d`: a rotation period.
+pub(crate) fn period(text: &str) -> Result<prost_types::Duration, String> {
+    let wrong = || "write an hour to ten years, as in 12h or 90d".to_owned();
+    let hours = match text.split_at_checked(text.len().saturating_sub(1)) {
+        Some((days, "d")) => days.parse::<u64>().ok().and_then(|it| it.checked_mul(24)),
+        Some((hours, "h")) => hours.parse().ok(),
+        Some(_) | None => None,
+    };
+    let period_ms = hours
+        .and_then(|it| it.checked_mul(3_600_000))
+        .ok_or_else(wrong)?;
+    RotationPeriod::from_ms(period_ms).map_err(|_| wrong())?;
+    let seconds = i64::try_from(period_ms / 1_000).map_err(|_| wrong())?;
+    Ok(prost_types::Duration { seconds, nanos: 0 })
+}
+
 /// A moment as RFC 3339 writes it.
 pub(crate) fn moment(text: &str) -> Result<prost_types::Timestamp, String> {
     text.parse()
@@ -90,6 +106,9 @@ pub(crate) enum Algorithm {
     /// Encrypt and decrypt
     #[value(name = "aes-256-gcm")]
     Aes256Gcm,
+    /// Encrypt and decrypt, at protection software only
+    #[value(name = "chacha20-poly1305")]
+    ChaCha20Poly1305,
 }
 
 /// What a principal may do.
@@ -101,6 +120,8 @@ pub(crate) enum Role {
     Operator,
     /// Uses keys
     User,
+    /// With the role of a user, decrypts what compromised keys protected
+    UseCompromised,
 }
 
 #[cfg(test)]
@@ -134,6 +155,25 @@ mod tests {
             "1é",
         ] {
             assert!(timeout(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn periods_are_hours_or_days_within_bounds() {
+        assert_eq!(period("1h").unwrap().seconds, 3_600);
+        assert_eq!(period("90d").unwrap().seconds, 90 * 86_400);
+        for bad in [
+            "",
+            "d",
+            "0h",
+            "90",
+            "3661d",
+            "-1d",
+            "1m",
+            "1é",
+            "99999999999999999999d",
+        ] {
+            assert!(period(bad).is_err(), "{bad}");
         }
     }
 

@@ -1,7 +1,7 @@
 //! Messages of the API as people and programs read them.
 
 use conclave_client::{store, v1};
-use prost_types::Timestamp;
+use prost_types::{Duration, Timestamp};
 use serde_json::{Value, json};
 
 /// A moment, RFC 3339.
@@ -14,6 +14,16 @@ pub(crate) fn time_ms(at: u64) -> String {
     let seconds = i64::try_from(at / 1_000).unwrap_or(i64::MAX);
     let nanos = i32::try_from(at % 1_000 * 1_000_000).expect("less than a second");
     Timestamp { seconds, nanos }.to_string()
+}
+
+/// A rotation period, `90d`.
+fn period(period: &Duration) -> String {
+    let (hours, rest) = (period.seconds / 3_600, period.seconds % 3_600);
+    match (hours % 24, rest) {
+        (0, 0) => format!("{}d", hours / 24),
+        (_, 0) => format!("{hours}h"),
+        (_, _) => format!("{}s", period.seconds),
+    }
 }
 
 /// The name of an enum's value without its prefix, `ACTIVE`.
@@ -45,7 +55,9 @@ pub(crate) fn raft_role(value: i32) -> String {
 }
 
 pub(crate) fn role(value: i32) -> String {
-    bare(value, "ROLE_", v1::Role::as_str_name).to_lowercase()
+    bare(value, "ROLE_", v1::Role::as_str_name)
+        .to_lowercase()
+        .replace('_', "-")
 }
 
 fn outcome(value: i32) -> String {
@@ -65,6 +77,10 @@ pub(crate) fn key_text(key: &v1::Key) -> String {
     ];
     if key.activate_at.is_some() {
         lines.push(format!("activates:   {}", time(key.activate_at.as_ref())));
+    }
+    if let Some(every) = &key.rotation_period {
+        let next = time(key.next_rotation_at.as_ref());
+        lines.push(format!("rotates:     every {}, next {next}", period(every)));
     }
     let labels = key
         .labels
@@ -98,6 +114,8 @@ pub(crate) fn key_json(key: &v1::Key) -> Value {
         "labels": key.labels,
         "created_at": time(key.created_at.as_ref()),
         "activate_at": key.activate_at.as_ref().map(Timestamp::to_string),
+        "rotation_period_seconds": key.rotation_period.as_ref().map(|period| period.seconds),
+        "next_rotation_at": key.next_rotation_at.as_ref().map(Timestamp::to_string),
         "revision": key.revision,
     })
 }
@@ -210,6 +228,7 @@ mod tests {
         assert_eq!(key_state(1), "PRE_ACTIVE");
         assert_eq!(seal(2), "sealed");
         assert_eq!(role(77), "unknown(77)");
+        assert_eq!(role(4), "use-compromised");
     }
 
     #[test]
@@ -247,6 +266,10 @@ mod tests {
             created_at: None,
         };
         let key = v1::Key {
+            rotation_period: Some(Duration {
+                seconds: 90 * 86_400,
+                nanos: 0,
+            }),
             name: "a/b".into(),
             key_id: vec![0xab; 16],
             algorithm: 1,
@@ -266,6 +289,7 @@ mod tests {
              protection:  HSM\n\
              primary:     version 1\n\
              created:     -\n\
+             rotates:     every 90d, next -\n\
              label:       team=blue\n\
              version 1    ACTIVE, created -"
         );

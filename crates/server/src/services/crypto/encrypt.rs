@@ -107,9 +107,9 @@ pub(super) async fn seal_all(
     items: &[Item<'_>],
 ) -> Result<Vec<Vec<u8>>, ServiceError> {
     let refused = |e| ServiceError::invalid("plaintext", e);
-    let suite = Unsealed::suite(chosen.protection);
-    let sealing = Sealing::new(suite, chosen.id, chosen.number, context).map_err(refused)?;
     let version = unsealed.ready(chosen.version_ref()).await?;
+    let sealing = Sealing::new(version.suite(), chosen.id, chosen.number, context);
+    let sealing = sealing.map_err(refused)?;
     // Drawn together: each draw is a call into the kernel.
     let mut salts = vec![0; 32 * items.len()];
     entropy.fill(&mut salts);

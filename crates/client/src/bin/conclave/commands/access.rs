@@ -13,8 +13,8 @@ Examples:
   conclave access grant billing-app user payments
   conclave access grant alice admin '*'
 
-Roles: a user uses keys; an operator moves them through their states; an admin creates and
-changes them and grants roles. On '*' an operator may also seal and unseal, and an admin may
+Roles: a user uses keys; a user who also holds use-compromised decrypts with compromised ones;
+an operator moves keys through their states; an admin creates and changes them and grants roles. On '*' an operator may also seal and unseal, and an admin may
 hold the ceremony.";
 
 #[derive(Debug, Subcommand)]
@@ -101,6 +101,7 @@ impl From<GrantArgs> for v1::Grant {
             Role::Admin => v1::Role::Admin,
             Role::Operator => v1::Role::Operator,
             Role::User => v1::Role::User,
+            Role::UseCompromised => v1::Role::UseCompromised,
         };
         Self {
             principal: args.principal,

@@ -3,12 +3,12 @@
 use super::crypt::context;
 use crate::error::CliError;
 use crate::limits::KEYS_PER_PAGE;
-use crate::parse::{Algorithm, Protection, key_name, moment, pair};
+use crate::parse::{Algorithm, Protection, key_name, moment, pair, period};
 use crate::session::Session;
 use crate::{show, table};
 use clap::{Args, Subcommand};
 use conclave_client::{Client, ClientError, v1};
-use prost_types::Timestamp;
+use prost_types::{Duration, Timestamp};
 use serde_json::{Value, json};
 
 #[derive(Debug, Subcommand)]
@@ -17,7 +17,7 @@ pub(crate) enum KeyCommand {
     #[command(after_help = "\
 Examples:
   conclave key create payments/card-pan
-  conclave key create payments/card-pan --protection hsm --label team=payments
+  conclave key create payments/card-pan --protection hsm --label team=payments --rotate-every 90d
   conclave key create payments/next-year --activate-at 2030-01-01T00:00:00Z")]
     Create(CreateArgs),
     /// List keys, in the order of their names
@@ -56,6 +56,21 @@ Examples:
     /// Use a key or a version no more, neither to encrypt nor to decrypt
     #[command(after_help = "Example:\n  conclave key deactivate payments/card-pan --version 1")]
     Deactivate(TransitionArgs),
+    /// Mark a key or a version as compromised: others know its material, or may
+    #[command(after_help = "\
+It protects nothing new, and decrypts only for those who hold the role use-compromised as well as
+user. After the primary version is marked, rotate the key.
+
+Examples:
+  conclave key compromise payments/card-pan --version 3
+  conclave key rotate payments/card-pan")]
+    Compromise(TransitionArgs),
+    /// Have a key rotated by itself whenever its primary version is so old, or never
+    #[command(after_help = "\
+Examples:
+  conclave key set-rotation payments/card-pan --every 90d
+  conclave key set-rotation payments/card-pan --never")]
+    SetRotation(RotationArgs),
 }
 
 #[derive(Debug, Args)]
@@ -78,6 +93,22 @@ pub(crate) struct CreateArgs {
     /// Leave it out of service until this moment, RFC 3339
     #[arg(long, value_name = "TIME", value_parser = moment)]
     activate_at: Option<Timestamp>,
+    /// Rotate it by itself whenever its primary version is so old, an hour to ten years [default: never]
+    #[arg(long, value_name = "PERIOD", value_parser = period)]
+    rotate_every: Option<Duration>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RotationArgs {
+    /// The key's name
+    #[arg(value_parser = key_name)]
+    name: String,
+    /// How old a primary version may become, an hour to ten years
+    #[arg(long, value_name = "PERIOD", value_parser = period, required_unless_present = "never")]
+    every: Option<Duration>,
+    /// Only by hand
+    #[arg(long, conflicts_with = "every")]
+    never: bool,
 }
 
 #[derive(Debug, Args)]
@@ -115,6 +146,16 @@ pub(crate) async fn run(command: KeyCommand, session: &Session) -> Result<(), Cl
         KeyCommand::Suspend(args) => client.suspend_key(args.into()).await,
         KeyCommand::Resume(args) => client.resume_key(args.into()).await,
         KeyCommand::Deactivate(args) => client.deactivate_key(args.into()).await,
+        KeyCommand::Compromise(args) => client.mark_key_compromised(args.into()).await,
+        KeyCommand::SetRotation(RotationArgs { name, every, .. }) => {
+            client
+                .set_key_rotation(v1::SetKeyRotationRequest {
+                    request_id: Vec::new(),
+                    name,
+                    rotation_period: every,
+                })
+                .await
+        }
     }?;
     session
         .output
@@ -135,6 +176,7 @@ impl From<TransitionArgs> for v1::TransitionRequest {
 fn creation(args: CreateArgs) -> Result<v1::CreateKeyRequest, CliError> {
     let algorithm = match args.algorithm {
         Algorithm::Aes256Gcm => v1::Algorithm::Aes256Gcm,
+        Algorithm::ChaCha20Poly1305 => v1::Algorithm::Chacha20Poly1305,
     };
     let protection = match args.protection {
         Protection::Hsm => v1::Protection::Hsm,
@@ -148,6 +190,7 @@ fn creation(args: CreateArgs) -> Result<v1::CreateKeyRequest, CliError> {
         labels: context(args.labels)?,
         pre_active: args.pre_active || args.activate_at.is_some(),
         activate_at: args.activate_at,
+        rotation_period: args.rotate_every,
     })
 }
 
