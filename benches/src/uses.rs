@@ -2,8 +2,8 @@
 
 use conclave_core::{
     Actor, Algorithm, AuditOutcome, AuditRecord, BatchId, Body, Change, ClusterId, Command,
-    Custodian, CustodianName, Custody, EncryptionContext, Generation, Grant, KekNumber, KeyId,
-    KeyName, KeySpec, Labels, LogIndex, NodeId, Operation, PrincipalName, Protection, Purpose,
+    Custodian, CustodianName, Custody, Direction, EncryptionContext, Generation, Grant, KekNumber,
+    KeyId, KeyName, KeySpec, Labels, LogIndex, NodeId, Operation, PrincipalName, Protection,
     RequestId, Revision, Role, RootWrapped, Scope, SetId, State, TimeMs, UseBatch, UseRecord,
     UsedKey, VersionNumber, Wrapped, Write,
 };
@@ -141,7 +141,13 @@ impl Batches {
     /// Never: [`forming`] allows the use.
     pub fn new() -> Self {
         let (state, _) = formed();
-        let permit = state.decide_use(&principal("app"), Purpose::Protect, &key_name(), None);
+        let permit = state.decide_use(
+            &principal("app"),
+            Operation::Encrypt,
+            Direction::Protect,
+            &key_name(),
+            None,
+        );
         Self {
             used: permit.expect("forming allows it").used_key(),
             access_revision: state.access().revision(),

@@ -115,6 +115,14 @@ async fn uses(client: &Client, target: &Target<'_>) -> Vec<Made> {
         answer.results.iter().all(|it| refused(&it.result))
     };
     let (seal, open) = (requests::encrypt(key, b"x"), requests::decrypt(blob));
+    let make = v1::GenerateMacRequest {
+        key: key.to_owned(),
+        ..v1::GenerateMacRequest::default()
+    };
+    let verify = v1::VerifyMacRequest {
+        key: key.to_owned(),
+        ..v1::VerifyMacRequest::default()
+    };
     let (draw, renew) = (requests::data_key(key), requests::re_encrypt(blob));
     vec![
         denied("Encrypt", client.encrypt(seal).await),
@@ -131,6 +139,8 @@ async fn uses(client: &Client, target: &Target<'_>) -> Vec<Made> {
         ),
         denied("GenerateDataKey", client.generate_data_key(draw).await),
         denied("ReEncrypt", client.re_encrypt(renew).await),
+        denied("GenerateMac", client.generate_mac(make).await),
+        denied("VerifyMac", client.verify_mac(verify).await),
     ]
 }
 

@@ -239,6 +239,71 @@ async fn a_key_that_is_not_active_protects_nothing() -> Result<()> {
     cluster.finish()
 }
 
+/// A code is made on one node and verified on another, under its own version only; a key is used for nothing but what
+/// it is for.
+#[tokio::test(flavor = "multi_thread")]
+async fn codes_are_verified_under_their_own_version() -> Result<()> {
+    use v1::{Algorithm, Protection};
+    let cluster = Cluster::start(Options::default()).await?;
+    let (admin, app, other) = (
+        cluster.client_from("admin", 1)?,
+        cluster.client_from("app", 2)?,
+        cluster.client_from("app", 3)?,
+    );
+    let kinds = [
+        (Algorithm::HmacSha256, Protection::Hsm, 32),
+        (Algorithm::HmacSha256, Protection::Software, 32),
+        (Algorithm::HmacSha384, Protection::Software, 48),
+        (Algorithm::HmacSha512, Protection::Software, 64),
+    ];
+    for (place, (algorithm, protection, bytes)) in kinds.into_iter().enumerate() {
+        let key = &format!("demo/mac-{place}");
+        let create = v1::CreateKeyRequest {
+            algorithm: algorithm.into(),
+            ..requests::create_key_with(key, protection)
+        };
+        admin.create_key(create).await?;
+        let request = v1::GenerateMacRequest {
+            key: key.clone(),
+            message: b"body".to_vec(),
+            ..v1::GenerateMacRequest::default()
+        };
+        let made = app.generate_mac(request.clone()).await?;
+        ensure!((made.mac.len(), made.version) == (bytes, 1), "{made:?}");
+        let verify = |version, message: &[u8]| v1::VerifyMacRequest {
+            key: key.clone(),
+            version,
+            message: message.to_vec(),
+            mac: made.mac.clone(),
+            ..v1::VerifyMacRequest::default()
+        };
+        other.verify_mac(verify(0, b"body")).await?;
+        let refused = refusal(other.verify_mac(verify(0, b"bodx")).await)?;
+        refused.must_be(Code::InvalidArgument, "MAC_INVALID", "version 1")?;
+        admin.rotate_key(requests::rotate_key(key)).await?;
+        ensure!(app.generate_mac(request).await?.mac != made.mac);
+        other.verify_mac(verify(1, b"body")).await?;
+        let refused = refusal(other.verify_mac(verify(0, b"body")).await)?;
+        refused.must_be(Code::InvalidArgument, "MAC_INVALID", "version 2")?;
+        let refused = refusal(app.encrypt(requests::encrypt(key, b"x")).await)?;
+        refused.must_be(Code::FailedPrecondition, "KEY_PURPOSE", "MAC")?;
+    }
+    let request = v1::GenerateMacRequest {
+        key: "demo/first".to_owned(),
+        ..v1::GenerateMacRequest::default()
+    };
+    admin.create_key(requests::create_key("demo/first")).await?;
+    let refused = refusal(app.generate_mac(request).await)?;
+    refused.must_be(Code::FailedPrecondition, "KEY_PURPOSE", "ENCRYPT")?;
+    let create = v1::CreateKeyRequest {
+        algorithm: Algorithm::HmacSha512.into(),
+        ..requests::create_key_with("demo/none", Protection::Hsm)
+    };
+    let refused = refusal(admin.create_key(create).await)?;
+    refused.must_be(Code::InvalidArgument, "MALFORMED", "SOFTWARE")?;
+    cluster.finish()
+}
+
 /// What was encrypted under a compromised version is brought over by whoever may, and by nobody else.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_compromised_version_is_left_behind() -> Result<()> {

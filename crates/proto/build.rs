@@ -17,13 +17,15 @@ const FILES: [&str; 8] = [
 ];
 
 /// Messages that hold secrets: what they show of themselves is written by hand, in `src/redacted.rs`.
-const SECRET: [&str; 6] = [
+const SECRET: [&str; 8] = [
     ".conclave.v1.BatchEncryptRequest.Item",
     ".conclave.v1.DecryptResponse",
     ".conclave.v1.EncryptRequest",
     ".conclave.v1.GenerateDataKeyResponse",
+    ".conclave.v1.GenerateMacRequest",
     ".conclave.v1.GenerateRandomResponse",
     ".conclave.v1.SubmitShareRequest",
+    ".conclave.v1.VerifyMacRequest",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

@@ -252,7 +252,9 @@ impl TestNode {
             Use::BatchEncrypt(_)
             | Use::BatchDecrypt(_)
             | Use::ReEncrypt(_)
-            | Use::GenerateRandom(_) => {
+            | Use::GenerateRandom(_)
+            | Use::GenerateMac(_)
+            | Use::VerifyMac(_) => {
                 panic!("not in these tests")
             }
         })
@@ -357,6 +359,20 @@ impl CryptoService for Serving {
         &self,
         _: Request<v1::GenerateRandomRequest>,
     ) -> Result<Response<v1::GenerateRandomResponse>, Status> {
+        Err(Status::unimplemented("not in these tests"))
+    }
+
+    async fn generate_mac(
+        &self,
+        _: Request<v1::GenerateMacRequest>,
+    ) -> Result<Response<v1::GenerateMacResponse>, Status> {
+        Err(Status::unimplemented("not in these tests"))
+    }
+
+    async fn verify_mac(
+        &self,
+        _: Request<v1::VerifyMacRequest>,
+    ) -> Result<Response<v1::VerifyMacResponse>, Status> {
         Err(Status::unimplemented("not in these tests"))
     }
 }

@@ -17,6 +17,40 @@ pub enum Algorithm {
     Aes256Gcm,
     /// ChaCha20-Poly1305 under a key derived for each message.
     ChaCha20Poly1305,
+    /// HMAC with SHA-256 (RFC 2104), tags of 32 bytes.
+    HmacSha256,
+    /// HMAC with SHA-384, tags of 48 bytes.
+    HmacSha384,
+    /// HMAC with SHA-512, tags of 64 bytes.
+    HmacSha512,
+}
+
+/// What a key is for. It follows from the algorithm, and a use for anything else is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Purpose {
+    /// Encrypt, decrypt, and the wrapping of data keys.
+    Encrypt,
+    /// Make and verify message authentication codes.
+    Mac,
+}
+
+impl Purpose {
+    /// The name that is bound into wrapped material.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Encrypt => "encrypt",
+            Self::Mac => "mac",
+        }
+    }
+}
+
+impl fmt::Display for Purpose {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Encrypt => "ENCRYPT",
+            Self::Mac => "MAC",
+        })
+    }
 }
 
 impl Algorithm {
@@ -25,14 +59,27 @@ impl Algorithm {
         match self {
             Self::Aes256Gcm => "AES-256-GCM",
             Self::ChaCha20Poly1305 => "CHACHA20-POLY1305",
+            Self::HmacSha256 => "HMAC-SHA-256",
+            Self::HmacSha384 => "HMAC-SHA-384",
+            Self::HmacSha512 => "HMAC-SHA-512",
+        }
+    }
+
+    /// What keys that have it are for.
+    pub fn purpose(self) -> Purpose {
+        match self {
+            Self::Aes256Gcm | Self::ChaCha20Poly1305 => Purpose::Encrypt,
+            Self::HmacSha256 | Self::HmacSha384 | Self::HmacSha512 => Purpose::Mac,
         }
     }
 
     /// Whether keys of that protection may have it.
     pub fn is_offered(self, protection: Protection) -> bool {
         match self {
-            Self::Aes256Gcm => true,
-            Self::ChaCha20Poly1305 => protection == Protection::Software,
+            Self::Aes256Gcm | Self::HmacSha256 => true,
+            Self::ChaCha20Poly1305 | Self::HmacSha384 | Self::HmacSha512 => {
+                protection == Protection::Software
+            }
         }
     }
 }

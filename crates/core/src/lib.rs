@@ -40,11 +40,11 @@ pub use ids::{
     Revision, SetId, TimeMs, VersionNumber,
 };
 pub use key::{
-    Algorithm, Key, KeyInfo, KeyVersion, KeyView, Protection, RotationPeriod, RotationPeriodError,
-    VersionView, Versions, Wrapped,
+    Algorithm, Key, KeyInfo, KeyVersion, KeyView, Protection, Purpose, RotationPeriod,
+    RotationPeriodError, VersionView, Versions, Wrapped,
 };
 pub use lifecycle::{KeyState, Transition};
 pub use names::{CustodianName, KeyName, KeyringName, NameError, PrincipalName};
 pub use outcome::{Outcome, Refusal, Written};
 pub use state::{CorruptRow, Denial, RowChange, State, Table, UsePermit};
-pub use uses::{BatchId, Operation, Purpose, UseBatch, UseRecord, UseRefusal, UsedKey, Verdict};
+pub use uses::{BatchId, Direction, Operation, UseBatch, UseRecord, UseRefusal, UsedKey, Verdict};

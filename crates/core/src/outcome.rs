@@ -220,7 +220,8 @@ impl std::fmt::Display for Malformation {
             Self::Text => "a text is longer than 512 bytes",
             Self::ActivationDate => "an activation date goes with a key that begins PRE_ACTIVE",
             Self::AlgorithmProtection => {
-                "CHACHA20-POLY1305 is for protection SOFTWARE: at protection HSM use AES-256-GCM"
+                "the algorithm is offered at protection SOFTWARE only; at protection HSM there are AES-256-GCM and \
+                 HMAC-SHA-256"
             }
         })
     }

@@ -3,6 +3,7 @@
 use crate::codec;
 use crate::context::EncryptionContext;
 use crate::ids::{AuditSequence, KeyId, RequestId, Revision, VersionNumber};
+use crate::key::Purpose;
 use crate::names::{KeyName, PrincipalName};
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +20,10 @@ pub enum Operation {
     ReEncrypt,
     /// Makes random bytes.
     GenerateRandom,
+    /// Makes a message authentication code.
+    GenerateMac,
+    /// Verifies one.
+    VerifyMac,
 }
 
 impl Operation {
@@ -30,6 +35,19 @@ impl Operation {
             Self::GenerateDataKey => "GenerateDataKey",
             Self::ReEncrypt => "ReEncrypt",
             Self::GenerateRandom => "GenerateRandom",
+            Self::GenerateMac => "GenerateMac",
+            Self::VerifyMac => "VerifyMac",
+        }
+    }
+
+    /// What a key must be for; `None`: it takes no key.
+    pub fn purpose(self) -> Option<Purpose> {
+        match self {
+            Self::Encrypt | Self::Decrypt | Self::GenerateDataKey | Self::ReEncrypt => {
+                Some(Purpose::Encrypt)
+            }
+            Self::GenerateMac | Self::VerifyMac => Some(Purpose::Mac),
+            Self::GenerateRandom => None,
         }
     }
 }
@@ -37,7 +55,7 @@ impl Operation {
 /// Whether an operation makes new protection or processes what is protected already (NIST SP
 /// 800-57).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Purpose {
+pub enum Direction {
     /// Encrypt, sign, wrap, MAC.
     Protect,
     /// Decrypt, verify, unwrap.
@@ -76,6 +94,10 @@ pub enum UseRefusal {
     KeyMismatch,
     /// The key or the version is compromised, and the caller may not use what is.
     KeyCompromised,
+    /// The key is for something else.
+    KeyPurpose,
+    /// The message authentication code is not that of the message.
+    MacInvalid,
 }
 
 impl UseRefusal {
@@ -90,6 +112,8 @@ impl UseRefusal {
             Self::MaterialTampered => "MATERIAL_TAMPERED",
             Self::KeyMismatch => "KEY_MISMATCH",
             Self::KeyCompromised => "KEY_COMPROMISED",
+            Self::KeyPurpose => "KEY_PURPOSE",
+            Self::MacInvalid => "MAC_INVALID",
         }
     }
 
@@ -100,8 +124,12 @@ impl UseRefusal {
             | Self::KeyNotFound
             | Self::VersionNotFound
             | Self::KeyState
-            | Self::KeyCompromised => true,
-            Self::CiphertextInvalid | Self::MaterialTampered | Self::KeyMismatch => false,
+            | Self::KeyCompromised
+            | Self::KeyPurpose => true,
+            Self::CiphertextInvalid
+            | Self::MaterialTampered
+            | Self::KeyMismatch
+            | Self::MacInvalid => false,
         }
     }
 }

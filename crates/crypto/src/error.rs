@@ -31,6 +31,9 @@ pub enum CryptoError {
          additional data is not that which it was made with"
     )]
     DoesNotOpen,
+    /// A message authentication code is that of another message, or of another key.
+    #[error("the code is not that of this message under this key and version")]
+    WrongMac,
     /// Wrapped material does not belong where it was found.
     #[error(
         "wrapped key material does not open in its place: it was tampered with or swapped; restore \

@@ -23,6 +23,7 @@ mod encoding;
 mod error;
 mod hkdf;
 pub mod limits;
+pub mod mac;
 pub mod message;
 pub mod root;
 pub mod secret;
@@ -33,6 +34,7 @@ pub mod wrap;
 
 pub use age_file::{decrypt_with, encrypt_to, generate_identity};
 pub use error::{CryptoError, ShareError};
+pub use mac::MacHash;
 pub use message::{Header, OVERHEAD_BYTES, Suite};
 pub use secret::{
     AuditSigningSeed, DataKey, IntegrityKey, KeyMaterial, MessagePrk, RootKey, Secret, SecretBytes,

@@ -2,8 +2,8 @@
 
 use crate::v1::batch_encrypt_request::Item;
 use crate::v1::{
-    DecryptResponse, EncryptRequest, GenerateDataKeyResponse, GenerateRandomResponse,
-    SubmitShareRequest,
+    DecryptResponse, EncryptRequest, GenerateDataKeyResponse, GenerateMacRequest,
+    GenerateRandomResponse, SubmitShareRequest, VerifyMacRequest,
 };
 use std::fmt;
 
@@ -80,6 +80,30 @@ impl fmt::Debug for SubmitShareRequest {
     }
 }
 
+impl fmt::Debug for GenerateMacRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GenerateMacRequest")
+            .field("request_id", &self.request_id)
+            .field("key", &self.key)
+            .field("version", &self.version)
+            .field("message", &Redacted(self.message.len()))
+            .finish()
+    }
+}
+
+/// The right code of a message would be as good as the key for that message.
+impl fmt::Debug for VerifyMacRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("VerifyMacRequest")
+            .field("request_id", &self.request_id)
+            .field("key", &self.key)
+            .field("version", &self.version)
+            .field("message", &Redacted(self.message.len()))
+            .field("mac", &Redacted(self.mac.len()))
+            .finish()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -88,6 +112,7 @@ mod tests {
         BatchDecryptResponse, BatchEncryptRequest, UseReply, UseRequest, use_reply, use_request,
     };
     use prost::Message as _;
+    use prost_types::field_descriptor_proto::Type;
     use prost_types::{DescriptorProto, FileDescriptorSet};
 
     const CANARY: [u8; 4] = [201, 202, 203, 204];
@@ -140,6 +165,17 @@ mod tests {
             ..SubmitShareRequest::default()
         };
         assert_hidden(&format!("{share:?}"));
+        let generate = GenerateMacRequest {
+            message: canary(),
+            ..GenerateMacRequest::default()
+        };
+        assert_hidden(&format!("{generate:?}"));
+        let verify = VerifyMacRequest {
+            message: canary(),
+            mac: canary(),
+            ..VerifyMacRequest::default()
+        };
+        assert_hidden(&format!("{verify:?}"));
         // Those around them show what these show.
         let asked = UseRequest {
             r#use: Some(use_request::Use::Encrypt(encrypt)),
@@ -159,8 +195,16 @@ mod tests {
     fn collect(prefix: &str, messages: &[DescriptorProto], found: &mut Vec<String>) {
         for message in messages {
             let name = format!("{prefix}.{}", message.name());
-            let holds = |field: &&str| message.field.iter().any(|it| it.name() == *field);
-            if ["plaintext", "random", "share"].iter().any(holds) {
+            // `UseError` and `ItemError` have a text of that name.
+            let is_bytes = |it: &prost_types::FieldDescriptorProto| it.r#type() == Type::Bytes;
+            let holds = |field: &&str| {
+                let named = |it: &&prost_types::FieldDescriptorProto| it.name() == *field;
+                message.field.iter().filter(named).any(is_bytes)
+            };
+            if ["plaintext", "random", "share", "message"]
+                .iter()
+                .any(holds)
+            {
                 found.push(name.clone());
             }
             collect(&name, &message.nested_type, found);
@@ -182,8 +226,10 @@ mod tests {
             "conclave.v1.EncryptRequest",
             "conclave.v1.EncryptedShare",
             "conclave.v1.GenerateDataKeyResponse",
+            "conclave.v1.GenerateMacRequest",
             "conclave.v1.GenerateRandomResponse",
             "conclave.v1.SubmitShareRequest",
+            "conclave.v1.VerifyMacRequest",
         ];
         assert_eq!(found, expected);
     }

@@ -42,6 +42,17 @@ pub enum ServiceError {
     /// A ciphertext does not open.
     #[error("{0}")]
     Ciphertext(CryptoError),
+    /// A message authentication code is another one's.
+    #[error(
+        "the code is not that of this message under version {version} of key {key}: either was changed, or it was made \
+         under another version, which must then be named"
+    )]
+    MacInvalid {
+        /// The key's name.
+        key: String,
+        /// The version's number.
+        version: u32,
+    },
     /// The ciphertext is of another key than the one named.
     #[error(
         "the ciphertext was made under key {actual}, not under {named}: name that key, or none"
@@ -149,6 +160,7 @@ impl ServiceError {
             Self::Forbidden { .. } => "PERMISSION_DENIED",
             Self::Refused(refusal) => refusal.reason(),
             Self::Ciphertext(_) => "CIPHERTEXT_INVALID",
+            Self::MacInvalid { .. } => "MAC_INVALID",
             Self::KeyMismatch { .. } => "KEY_MISMATCH",
             Self::UnknownKeyId => "KEY_NOT_FOUND",
             Self::Tampered { .. } => "MATERIAL_TAMPERED",
@@ -171,9 +183,10 @@ impl ServiceError {
     /// The canonical code.
     pub fn code(&self) -> Code {
         match self {
-            Self::Invalid { .. } | Self::Ciphertext(_) | Self::KeyMismatch { .. } => {
-                Code::InvalidArgument
-            }
+            Self::Invalid { .. }
+            | Self::Ciphertext(_)
+            | Self::MacInvalid { .. }
+            | Self::KeyMismatch { .. } => Code::InvalidArgument,
             Self::Denied(denial) => denial_code(denial),
             Self::Forbidden { .. } => Code::PermissionDenied,
             Self::Refused(refusal) => refusal_code(refusal),
@@ -199,6 +212,7 @@ impl ServiceError {
         match self {
             Self::Denied(denial) => Some(denial.refusal()),
             Self::Ciphertext(_) => Some(UseRefusal::CiphertextInvalid),
+            Self::MacInvalid { .. } => Some(UseRefusal::MacInvalid),
             Self::KeyMismatch { .. } => Some(UseRefusal::KeyMismatch),
             Self::Tampered { .. } => Some(UseRefusal::MaterialTampered),
             Self::UnknownKeyId => Some(UseRefusal::KeyNotFound),
@@ -226,7 +240,7 @@ fn denial_code(denial: &Denial) -> Code {
     match denial {
         Denial::Permission { .. } | Denial::Compromised { .. } => Code::PermissionDenied,
         Denial::KeyNotFound(_) | Denial::VersionNotFound { .. } => Code::NotFound,
-        Denial::State { .. } => Code::FailedPrecondition,
+        Denial::State { .. } | Denial::Purpose { .. } => Code::FailedPrecondition,
     }
 }
 

@@ -13,8 +13,8 @@ use conclave_core::{
     SetId, VersionNumber, Wrapped,
 };
 use conclave_crypto::{
-    AuditSigningSeed, Binding, IntegrityKey, KekBinding, KeyMaterial, MessagePrk, Secret,
-    SoftwareKek, Suite, audit, message, root, wrap,
+    AuditSigningSeed, Binding, IntegrityKey, KekBinding, KeyMaterial, Secret, SoftwareKek, audit,
+    root, wrap,
 };
 use conclave_env::os::lock_for_life;
 use conclave_env::{Env, Hsm, HsmError, HsmKey, HsmKeyKind};
@@ -23,8 +23,6 @@ use std::sync::Arc;
 
 /// The number of the one KEK of each kind; rotation gives others.
 const FIRST_KEK: KekNumber = KekNumber(1);
-/// Bound into wrapped material: what it is for.
-const PURPOSE: &str = "encrypt";
 
 /// The keys of an unsealed node.
 pub struct Unsealed {
@@ -240,20 +238,7 @@ impl Unsealed {
             version,
             algorithm: algorithm.as_str(),
             protection: protection.as_str(),
-            purpose: PURPOSE,
-        }
-    }
-
-    /// The message format's suite of a key.
-    ///
-    /// # Errors
-    /// [`ServiceError::Outdated`] if this version has none.
-    pub fn suite(algorithm: Algorithm, protection: Protection) -> Result<Suite, ServiceError> {
-        match (algorithm, protection) {
-            (Algorithm::Aes256Gcm, Protection::Software) => Ok(Suite::Aes256GcmHkdf),
-            (Algorithm::Aes256Gcm, Protection::Hsm) => Ok(Suite::Aes256GcmHsm),
-            (Algorithm::ChaCha20Poly1305, Protection::Software) => Ok(Suite::ChaCha20Poly1305Hkdf),
-            (Algorithm::ChaCha20Poly1305, Protection::Hsm) => Err(ServiceError::Outdated),
+            purpose: algorithm.purpose().as_str(),
         }
     }
 
@@ -264,17 +249,15 @@ impl Unsealed {
     pub async fn ready<'a>(&'a self, version: VersionRef<'a>) -> Result<Ready<'a>, ServiceError> {
         Ok(Ready {
             unsealed: self,
-            suite: Self::suite(version.algorithm, version.protection)?,
             version,
             loaded: self.load(version).await?,
         })
     }
 
-    async fn hmac(&self, key: HsmKey, salt: &[u8; 32]) -> Result<MessagePrk, HsmError> {
-        let mut prk = Secret::zeroed();
-        let label = message::prk_hsm_message(salt);
-        self.hsm.hmac_sha256(key, &label, prk.expose_mut()).await?;
-        Ok(MessagePrk::new(prk))
+    async fn hmac(&self, key: HsmKey, message: &[u8]) -> Result<Secret<32>, HsmError> {
+        let mut out = Secret::zeroed();
+        self.hsm.hmac_sha256(key, message, out.expose_mut()).await?;
+        Ok(out)
     }
 
     async fn load(&self, version: VersionRef<'_>) -> Result<Arc<Loaded>, ServiceError> {

@@ -7,8 +7,8 @@ use crate::limits::DECISIONS_MAX;
 use crate::unsealed::{Unsealed, VersionRef};
 use async_trait::async_trait;
 use conclave_core::{
-    Algorithm, Denial, EncryptionContext, KeyId, KeyName, Operation, Protection, Purpose, Revision,
-    State, UseRecord, UsedKey, Verdict, VersionNumber, Wrapped,
+    Algorithm, Denial, Direction, EncryptionContext, KeyId, KeyName, Operation, Protection,
+    Revision, State, UseRecord, UsedKey, Verdict, VersionNumber, Wrapped,
 };
 use conclave_raft::Replica;
 
@@ -76,12 +76,13 @@ pub(crate) struct Decision {
 pub(crate) fn decide(
     state: &State,
     caller: &Caller,
-    purpose: Purpose,
+    operation: Operation,
+    direction: Direction,
     name: &KeyName,
     version: Option<VersionNumber>,
 ) -> Decision {
     let access_revision = state.access().revision();
-    match state.decide_use(&caller.principal, purpose, name, version) {
+    match state.decide_use(&caller.principal, operation, direction, name, version) {
         Ok(permit) => Decision {
             key: permit.used_key(),
             access_revision,

@@ -55,6 +55,7 @@ identified!(
     DecryptRequest,
     EncryptRequest wipes plaintext,
     GenerateDataKeyRequest,
+    GenerateMacRequest wipes message,
     GenerateRandomRequest,
     GrantRequest,
     InitRequest,
@@ -65,6 +66,7 @@ identified!(
     SealRequest,
     SubmitShareRequest wipes share,
     TransitionRequest,
+    VerifyMacRequest wipes message,
 );
 
 impl Message for v1::BatchEncryptRequest {

@@ -65,6 +65,8 @@ uses! {
     generate_data_key: GenerateDataKey(GenerateDataKeyRequest) -> GenerateDataKeyResponse;
     re_encrypt: ReEncrypt(ReEncryptRequest) -> ReEncryptResponse;
     generate_random: GenerateRandom(GenerateRandomRequest) -> GenerateRandomResponse;
+    generate_mac: GenerateMac(GenerateMacRequest) -> GenerateMacResponse;
+    verify_mac: VerifyMac(VerifyMacRequest) -> VerifyMacResponse;
 }
 
 /// What a ciphertext held.
@@ -120,6 +122,10 @@ plain! {
     re_encrypt(ReEncryptRequest) -> ReEncryptResponse;
     /// Random bytes of a node's HSM. Wipe them after use.
     generate_random(GenerateRandomRequest) -> GenerateRandomResponse;
+    /// The message authentication code of up to 64 KiB. Keep the version that is answered with it.
+    generate_mac(GenerateMacRequest) -> GenerateMacResponse;
+    /// Verifies a code: an error with the reason `MAC_INVALID` if it is another message's or key's.
+    verify_mac(VerifyMacRequest) -> VerifyMacResponse;
 }
 
 impl Client {

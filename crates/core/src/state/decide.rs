@@ -4,10 +4,10 @@
 use super::State;
 use crate::access::{Action, Scope};
 use crate::ids::{Revision, VersionNumber};
-use crate::key::{Key, KeyInfo, KeyVersion};
+use crate::key::{Algorithm, Key, KeyInfo, KeyVersion};
 use crate::lifecycle::KeyState;
 use crate::names::{KeyName, PrincipalName};
-use crate::uses::{Purpose, UseRefusal, UsedKey};
+use crate::uses::{Direction, Operation, UseRefusal, UsedKey};
 use thiserror::Error;
 
 /// A use that is allowed, with what it needs.
@@ -63,6 +63,20 @@ pub enum Denial {
         /// What was asked for.
         operation: &'static str,
     },
+    /// The key is for something else.
+    #[error(
+        "key {name} is for {purpose} ({algorithm}), and {operation} takes a key for another purpose: see `conclave key \
+         get`",
+        purpose = .algorithm.purpose(), algorithm = .algorithm.as_str(), operation = .operation.as_str()
+    )]
+    Purpose {
+        /// Of the key.
+        name: KeyName,
+        /// Of the key.
+        algorithm: Algorithm,
+        /// What was asked for.
+        operation: Operation,
+    },
     /// What is compromised is processed only for those who may.
     #[error(
         "{what} is COMPROMISED: to process what it protected takes the role use-compromised on keyring {keyring} as \
@@ -85,19 +99,21 @@ impl Denial {
             Self::VersionNotFound { .. } => UseRefusal::VersionNotFound,
             Self::State { .. } => UseRefusal::KeyState,
             Self::Compromised { .. } => UseRefusal::KeyCompromised,
+            Self::Purpose { .. } => UseRefusal::KeyPurpose,
         }
     }
 }
 
 impl State {
-    /// Decides a use of `name`. Whoever may not use the keyring is not told whether the key exists.
+    /// Decides a use of `name`; of a re-encryption, one of its two sides. Whoever may not use the keyring is not told whether the key exists.
     ///
     /// # Errors
     /// [`Denial`] says why not.
     pub fn decide_use(
         &self,
         principal: &PrincipalName,
-        purpose: Purpose,
+        operation: Operation,
+        direction: Direction,
         name: &KeyName,
         version: Option<VersionNumber>,
     ) -> Result<UsePermit<'_>, Denial> {
@@ -112,6 +128,14 @@ impl State {
             .keys
             .get(name)
             .ok_or_else(|| Denial::KeyNotFound(name.clone()))?;
+        let algorithm = key.info.algorithm;
+        if operation.purpose() != Some(algorithm.purpose()) {
+            return Err(Denial::Purpose {
+                name: name.clone(),
+                algorithm,
+                operation,
+            });
+        }
         let number = version.unwrap_or(key.info.primary);
         let missing = || Denial::VersionNotFound {
             name: name.clone(),
@@ -122,7 +146,7 @@ impl State {
             self.access
                 .permits(principal, Action::UseCompromised, &scope)
         };
-        check_state(key, number, version, purpose, may_use_compromised)?;
+        check_state(key, number, version, direction, may_use_compromised)?;
         Ok(UsePermit {
             info: &key.info,
             number,
@@ -146,16 +170,17 @@ fn check_state(
     key: &Key,
     number: VersionNumber,
     version: &KeyVersion,
-    purpose: Purpose,
+    direction: Direction,
     may_use_compromised: impl Fn() -> bool,
 ) -> Result<(), Denial> {
-    let (allows, operation): (fn(KeyState) -> bool, _) = match purpose {
-        Purpose::Protect => (KeyState::protects, "protect new data"),
-        Purpose::Process => (KeyState::processes, "process what it protected"),
+    let (allows, operation): (fn(KeyState) -> bool, _) = match direction {
+        Direction::Protect => (KeyState::protects, "protect new data"),
+        Direction::Process => (KeyState::processes, "process what it protected"),
     };
     let name = &key.info.name;
     let check = |state: KeyState, what: &dyn Fn() -> String| {
-        let processes_compromised = purpose == Purpose::Process && state == KeyState::Compromised;
+        let processes_compromised =
+            direction == Direction::Process && state == KeyState::Compromised;
         if allows(state) || (processes_compromised && may_use_compromised()) {
             return Ok(());
         }

@@ -4,8 +4,8 @@ use crate::cluster::{
     Cluster, batch, create, custody, grant, key, ring, transition, use_record, who,
 };
 use conclave_core::{
-    AuditOutcome, Change, CustodyEvent, Outcome, Purpose, Revision, Role, State, Transition,
-    UseRecord, Verdict, VersionNumber, limits,
+    AuditOutcome, Change, CustodyEvent, Direction, Operation, Outcome, Revision, Role, State,
+    Transition, UseRecord, Verdict, VersionNumber, limits,
 };
 use prost::Message as _;
 
@@ -84,9 +84,13 @@ fn check_then_use() {
     cluster.must("root", create("a/k", 1, None));
     cluster.must("root", Change::Grant(grant("ann", &ring("a"), Role::User)));
     let decide = |cluster: &Cluster| {
-        let permit = cluster
-            .state
-            .decide_use(&who("ann"), Purpose::Protect, &key("a/k"), None);
+        let permit = cluster.state.decide_use(
+            &who("ann"),
+            Operation::Encrypt,
+            Direction::Protect,
+            &key("a/k"),
+            None,
+        );
         let used_key = permit.expect("ann may").used_key();
         UseRecord {
             key: Some(used_key),

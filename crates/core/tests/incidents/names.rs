@@ -2,8 +2,8 @@
 
 use crate::cluster::{Cluster, create, grant, key, ring, who};
 use conclave_core::{
-    Action, Body, Change, Command, CustodianName, KeyName, KeyringName, NodeId, Pairs,
-    PrincipalName, Purpose, Role, Scope, TimeMs, limits,
+    Action, Body, Change, Command, CustodianName, Direction, KeyName, KeyringName, NodeId,
+    Operation, Pairs, PrincipalName, Role, Scope, TimeMs, limits,
 };
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -49,9 +49,13 @@ fn two_names_one_identity() {
         ("ann-", false),
         ("an", false),
     ] {
-        let decision = cluster
-            .state
-            .decide_use(&who(name), Purpose::Protect, &key("a/k"), None);
+        let decision = cluster.state.decide_use(
+            &who(name),
+            Operation::Encrypt,
+            Direction::Protect,
+            &key("a/k"),
+            None,
+        );
         assert_eq!(decision.is_ok(), allowed, "{name}");
     }
 }

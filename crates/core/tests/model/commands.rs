@@ -4,9 +4,9 @@ use crate::reference::Model;
 use crate::steps::{Kind, Step, UseStep, key_name, principal};
 use conclave_core::{
     Actor, Algorithm, AttemptId, BatchId, Body, Change, ClusterId, Command, Custodian,
-    CustodianName, Custody, CustodyEvent, EncryptionContext, Generation, Grant, KekNumber, KeyId,
-    KeySpec, KeyringName, NodeId, Operation, Protection, Purpose, RequestId, Revision, Role,
-    RootWrapped, RotationPeriod, Scope, SetId, State, TimeMs, UseBatch, UseRecord, UsedKey,
+    CustodianName, Custody, CustodyEvent, Direction, EncryptionContext, Generation, Grant,
+    KekNumber, KeyId, KeySpec, KeyringName, NodeId, Operation, Protection, RequestId, Revision,
+    Role, RootWrapped, RotationPeriod, Scope, SetId, State, TimeMs, UseBatch, UseRecord, UsedKey,
     VersionNumber, Wrapped, Write,
 };
 
@@ -71,11 +71,20 @@ fn event(number: u8, custodian: u8, set: u8, reason: u16) -> CustodyEvent {
 }
 
 impl UseStep {
-    fn purpose(&self) -> Purpose {
+    fn direction(&self) -> Direction {
         if self.process {
-            Purpose::Process
+            Direction::Process
         } else {
-            Purpose::Protect
+            Direction::Protect
+        }
+    }
+
+    fn operation(&self) -> Operation {
+        match (self.of_macs, self.process) {
+            (false, true) => Operation::Decrypt,
+            (false, false) => Operation::Encrypt,
+            (true, true) => Operation::VerifyMac,
+            (true, false) => Operation::GenerateMac,
         }
     }
 
@@ -89,7 +98,13 @@ impl UseStep {
         key: u8,
     ) -> Result<UsedKey, (conclave_core::UseRefusal, UsedKey)> {
         let (principal, name) = (principal(self.principal), key_name(key));
-        match state.decide_use(&principal, self.purpose(), &name, self.version()) {
+        match state.decide_use(
+            &principal,
+            self.operation(),
+            self.direction(),
+            &name,
+            self.version(),
+        ) {
             Ok(permit) => Ok(permit.used_key()),
             Err(denial) => Err((denial.refusal(), state.refused_key(&name, self.version()))),
         }
@@ -113,11 +128,7 @@ impl UseStep {
             attempt: 0,
             principal: principal(self.principal),
             source: "127.0.0.1".to_owned(),
-            operation: if self.process {
-                Operation::Decrypt
-            } else {
-                Operation::Encrypt
-            },
+            operation: self.operation(),
             key: Some(key),
             destination,
             context: EncryptionContext::default(),
@@ -271,10 +282,10 @@ impl Step {
 }
 
 fn algorithm(id: u8) -> Algorithm {
-    if id.is_multiple_of(2) {
-        Algorithm::Aes256Gcm
-    } else {
-        Algorithm::ChaCha20Poly1305
+    match id {
+        0 | 2 => Algorithm::Aes256Gcm,
+        4 => Algorithm::HmacSha384,
+        _ => Algorithm::ChaCha20Poly1305,
     }
 }
 

@@ -6,7 +6,7 @@ mod steps;
 mod writes;
 
 use conclave_core::{
-    Action, Body, Command, KeyName, KeyringName, LogIndex, Operation, Outcome, Purpose,
+    Action, Body, Command, Direction, KeyName, KeyringName, LogIndex, Operation, Outcome,
     RotationPeriod, Scope, State, Table, Verdict, limits,
 };
 use proptest::prelude::*;
@@ -176,15 +176,21 @@ fn check_uses(before: &Model, command: &Command, outcome: &Outcome, audit_before
         if sequence.0 < audit_before {
             continue; // a batch proposed again: judged when it was recorded
         }
-        let purpose = if record.operation == Operation::Decrypt {
-            Purpose::Process
+        let processes = matches!(record.operation, Operation::Decrypt | Operation::VerifyMac);
+        let direction = if processes {
+            Direction::Process
         } else {
-            Purpose::Protect
+            Direction::Protect
         };
+        let of_macs = matches!(
+            record.operation,
+            Operation::GenerateMac | Operation::VerifyMac
+        );
         let judge = |used: &conclave_core::UsedKey, asked: Option<u32>| {
             before.judge_use(
                 record.principal.as_str(),
-                purpose,
+                of_macs,
+                direction,
                 used.name.as_str(),
                 asked,
             )

@@ -2,8 +2,8 @@
 
 use conclave_core::limits::{BATCHES_PER_NODE_MAX, RECORDS_PER_BATCH_MAX, TEXT_BYTES_MAX};
 use conclave_core::{
-    Action, AuditSequence, Body, Command, Custody, Grant, KeyState, Outcome, Purpose, Role, Scope,
-    SetId, Transition, UseBatch, UseRecord, UsedKey, Verdict, Written,
+    Action, AuditSequence, Body, Command, Custody, Direction, Grant, KeyState, Outcome, Role,
+    Scope, SetId, Transition, UseBatch, UseRecord, UsedKey, Verdict, Written,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Clone, Debug)]
 pub(crate) struct ModelKey {
     pub(crate) id: [u8; 16],
+    pub(crate) of_macs: bool,
     pub(crate) state: KeyState,
     pub(crate) versions: Vec<KeyState>,
     pub(crate) primary_since: u64,
@@ -108,7 +109,8 @@ impl Model {
     pub(crate) fn judge_use(
         &self,
         principal: &str,
-        purpose: Purpose,
+        of_macs: bool,
+        direction: Direction,
         name: &str,
         version: Option<u32>,
     ) -> Result<(), &'static str> {
@@ -117,13 +119,16 @@ impl Model {
             return Err("PERMISSION_DENIED");
         }
         let key = self.keys.get(name).ok_or("KEY_NOT_FOUND")?;
+        if of_macs != key.of_macs {
+            return Err("KEY_PURPOSE");
+        }
         let number = version.map_or(key.versions.len(), |n| n as usize);
         let version = number.checked_sub(1).and_then(|n| key.versions.get(n));
         let version = *version.ok_or("VERSION_NOT_FOUND")?;
         for state in [key.state, version] {
-            match (purpose, state) {
-                (_, KeyState::Active) | (Purpose::Process, KeyState::Suspended) => {}
-                (Purpose::Process, KeyState::Compromised) => {
+            match (direction, state) {
+                (_, KeyState::Active) | (Direction::Process, KeyState::Suspended) => {}
+                (Direction::Process, KeyState::Compromised) => {
                     if !self.holds(principal, &[Role::UseCompromised], keyring) {
                         return Err("KEY_COMPROMISED");
                     }

@@ -24,6 +24,7 @@ pub(crate) struct UseStep {
     pub(crate) destination: Option<u8>,
     pub(crate) version: Option<u8>,
     pub(crate) process: bool,
+    pub(crate) of_macs: bool,
     pub(crate) stale: bool,
     pub(crate) lie: u8,
 }
@@ -127,16 +128,18 @@ fn use_step() -> impl Strategy<Value = UseStep> {
         destination,
         version,
         any::<bool>(),
+        prop::bool::weighted(0.2),
         any::<bool>(),
         lie,
     )
         .prop_map(
-            |(principal, key, destination, version, process, stale, lie)| UseStep {
+            |(principal, key, destination, version, process, of_macs, stale, lie)| UseStep {
                 principal,
                 key,
                 destination,
                 version,
                 process,
+                of_macs,
                 stale,
                 lie,
             },

@@ -208,6 +208,7 @@ impl Model {
         };
         let key = ModelKey {
             id: id.0,
+            of_macs: spec.algorithm == Algorithm::HmacSha384,
             state,
             versions: vec![KeyState::Active],
             primary_since: self.time,

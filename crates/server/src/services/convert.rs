@@ -44,6 +44,9 @@ pub(super) fn algorithm(value: i32) -> Result<Algorithm, ServiceError> {
     match wire::Algorithm::try_from(value).map_err(|_| unknown("algorithm"))? {
         wire::Algorithm::Unspecified | wire::Algorithm::Aes256Gcm => Ok(Algorithm::Aes256Gcm),
         wire::Algorithm::Chacha20Poly1305 => Ok(Algorithm::ChaCha20Poly1305),
+        wire::Algorithm::HmacSha256 => Ok(Algorithm::HmacSha256),
+        wire::Algorithm::HmacSha384 => Ok(Algorithm::HmacSha384),
+        wire::Algorithm::HmacSha512 => Ok(Algorithm::HmacSha512),
     }
 }
 
@@ -111,6 +114,9 @@ pub(super) fn key(view: KeyView) -> wire::Key {
     let algorithm = match info.algorithm {
         Algorithm::Aes256Gcm => wire::Algorithm::Aes256Gcm,
         Algorithm::ChaCha20Poly1305 => wire::Algorithm::Chacha20Poly1305,
+        Algorithm::HmacSha256 => wire::Algorithm::HmacSha256,
+        Algorithm::HmacSha384 => wire::Algorithm::HmacSha384,
+        Algorithm::HmacSha512 => wire::Algorithm::HmacSha512,
     };
     let protection = match info.protection {
         Protection::Software => wire::Protection::Software,

@@ -2,6 +2,7 @@
 
 mod decrypt;
 mod encrypt;
+mod mac;
 mod random;
 mod reencrypt;
 mod session;
@@ -265,6 +266,20 @@ impl CryptoService for CryptoApi {
         request: Request<wire::GenerateRandomRequest>,
     ) -> Result<Response<wire::GenerateRandomResponse>, Status> {
         single!(self, request, random)
+    }
+
+    async fn generate_mac(
+        &self,
+        request: Request<wire::GenerateMacRequest>,
+    ) -> Result<Response<wire::GenerateMacResponse>, Status> {
+        single!(self, request, generate_mac)
+    }
+
+    async fn verify_mac(
+        &self,
+        request: Request<wire::VerifyMacRequest>,
+    ) -> Result<Response<wire::VerifyMacResponse>, Status> {
+        single!(self, request, verify_mac)
     }
 
     type SessionStream = session::Replies;

@@ -1,11 +1,12 @@
-//! One version, ready for messages.
+//! One version, ready to be used.
 
 use super::{Unsealed, VersionRef};
 use crate::error::ServiceError;
 use crate::limits::HSM_CALLS_AHEAD;
 use crate::loaded::Loaded;
-use conclave_crypto::{KeyMaterial, MessagePrk, Suite, message};
-use conclave_env::HsmError;
+use conclave_core::{Algorithm, Protection};
+use conclave_crypto::{CryptoError, KeyMaterial, MacHash, MessagePrk, Secret, Suite, mac, message};
+use conclave_env::{HsmError, HsmKey};
 use futures::{StreamExt as _, stream};
 use std::sync::Arc;
 
@@ -13,14 +14,24 @@ use std::sync::Arc;
 pub struct Ready<'a> {
     pub(super) unsealed: &'a Unsealed,
     pub(super) version: VersionRef<'a>,
-    pub(super) suite: Suite,
     pub(super) loaded: Arc<Loaded>,
 }
 
 impl Ready<'_> {
     /// The message format's suite of the version.
-    pub fn suite(&self) -> Suite {
-        self.suite
+    ///
+    /// # Errors
+    /// [`ServiceError::Outdated`] for a key that encrypts no messages; the rules let none come here.
+    pub fn suite(&self) -> Result<Suite, ServiceError> {
+        match (self.version.algorithm, self.version.protection) {
+            (Algorithm::Aes256Gcm, Protection::Software) => Ok(Suite::Aes256GcmHkdf),
+            (Algorithm::Aes256Gcm, Protection::Hsm) => Ok(Suite::Aes256GcmHsm),
+            (Algorithm::ChaCha20Poly1305, Protection::Software) => Ok(Suite::ChaCha20Poly1305Hkdf),
+            (Algorithm::ChaCha20Poly1305, Protection::Hsm)
+            | (Algorithm::HmacSha256 | Algorithm::HmacSha384 | Algorithm::HmacSha512, _) => {
+                Err(ServiceError::Outdated)
+            }
+        }
     }
 
     /// The version's material, unless it is inside the HSM.
@@ -47,18 +58,75 @@ impl Ready<'_> {
     }
 
     async fn message_prk(&self, salt: &[u8; 32]) -> Result<MessagePrk, ServiceError> {
-        let key = match &*self.loaded {
-            Loaded::Software(material) => return Ok(message::prk_software(material, salt)),
-            Loaded::Hsm(key) => *key,
+        match &*self.loaded {
+            Loaded::Software(material) => Ok(message::prk_software(material, salt)),
+            Loaded::Hsm(key) => {
+                let label = message::prk_hsm_message(salt);
+                Ok(MessagePrk::new(self.hmac_inside(*key, &label).await?))
+            }
+        }
+    }
+
+    /// The message authentication code of a message: 32, 48 or 64 bytes, as the key's hash has them.
+    ///
+    /// # Errors
+    /// [`ServiceError::Tampered`] if the wrapped material is not what it should be, or as the HSM has them.
+    pub async fn mac(&self, message: &[u8]) -> Result<Vec<u8>, ServiceError> {
+        let hash = self.mac_hash()?;
+        match &*self.loaded {
+            Loaded::Software(material) => {
+                mac::generate(hash, material, message).map_err(|error| self.refused(&error))
+            }
+            Loaded::Hsm(key) => Ok(self.hmac_inside(*key, message).await?.expose().to_vec()),
+        }
+    }
+
+    /// Verifies a message's code.
+    ///
+    /// # Errors
+    /// [`ServiceError::MacInvalid`] if it is another one's; else as [`Ready::mac`] has them.
+    pub async fn verify_mac(&self, message: &[u8], given: &[u8]) -> Result<(), ServiceError> {
+        let hash = self.mac_hash()?;
+        let verified = match &*self.loaded {
+            Loaded::Software(material) => mac::verify(hash, material, message, given),
+            Loaded::Hsm(key) => {
+                let made = self.hmac_inside(*key, message).await?;
+                mac::compare(made.expose(), given)
+            }
         };
+        verified.map_err(|error| self.refused(&error))
+    }
+
+    fn mac_hash(&self) -> Result<MacHash, ServiceError> {
+        match self.version.algorithm {
+            Algorithm::HmacSha256 => Ok(MacHash::Sha256),
+            Algorithm::HmacSha384 => Ok(MacHash::Sha384),
+            Algorithm::HmacSha512 => Ok(MacHash::Sha512),
+            Algorithm::Aes256Gcm | Algorithm::ChaCha20Poly1305 => Err(ServiceError::Outdated),
+        }
+    }
+
+    fn refused(&self, error: &CryptoError) -> ServiceError {
+        if *error == CryptoError::WrongMac {
+            ServiceError::MacInvalid {
+                key: self.version.name.to_string(),
+                version: self.version.number.0,
+            }
+        } else {
+            ServiceError::invalid("message", error)
+        }
+    }
+
+    /// HMAC-SHA-256 inside the HSM.
+    async fn hmac_inside(&self, key: HsmKey, message: &[u8]) -> Result<Secret<32>, ServiceError> {
         let (unsealed, version) = (self.unsealed, self.version);
-        match unsealed.hmac(key, salt).await {
+        match unsealed.hmac(key, message).await {
             // Another use may have pushed the version out of the HSM since it was found to be in it.
             Err(HsmError::KeyGone) => {
                 unsealed.versions.forget(version.id, version.number);
                 match &*unsealed.load(version).await? {
-                    Loaded::Hsm(key) => Ok(unsealed.hmac(*key, salt).await?),
-                    Loaded::Software(material) => Ok(message::prk_software(material, salt)),
+                    Loaded::Hsm(key) => Ok(unsealed.hmac(*key, message).await?),
+                    Loaded::Software(_) => Err(ServiceError::Contended),
                 }
             }
             answer => Ok(answer?),

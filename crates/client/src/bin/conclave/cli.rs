@@ -1,7 +1,7 @@
 //! What can be typed.
 
 use crate::commands::{
-    access, audit, cluster, completions, crypt, custody, datakey, key, random, reencrypt,
+    access, audit, cluster, completions, crypt, custody, datakey, key, mac, random, reencrypt,
 };
 use crate::output::Format;
 use crate::parse::{endpoints, timeout};
@@ -90,6 +90,8 @@ pub(crate) enum Command {
     Datakey(datakey::DatakeyArgs),
     /// Bring a ciphertext under the newest version, or under another key, inside the cluster
     Reencrypt(reencrypt::ReencryptArgs),
+    /// Make or verify a message authentication code
+    Mac(mac::MacArgs),
     /// Random bytes from a node's HSM
     Random(random::RandomArgs),
     /// The audit log: every use of every key
@@ -140,10 +142,16 @@ mod tests {
             "conclave key get a/b",
             "conclave key rotate a/b",
             "conclave key suspend a/b --version 3",
+            "conclave key compromise a/b --version 3",
+            "conclave key create a/b --algorithm chacha20-poly1305 --rotate-every 90d",
+            "conclave key set-rotation a/b --every 12h",
+            "conclave key set-rotation a/b --never",
             "conclave encrypt a/b --context k=v --in f --out g",
             "conclave decrypt --key a/b --context k=v --base64",
             "conclave datakey a/b --plaintext-out f",
             "conclave reencrypt --in f --out g --to a/c",
+            "conclave mac a/b --in f",
+            "conclave mac a/b --version 2 --verify 00ff",
             "conclave random 32",
             "conclave audit list --start 3 --limit 7",
             "conclave audit tail",
@@ -174,6 +182,15 @@ mod tests {
                 ErrorKind::ValueValidation,
             ),
             ("conclave random 0", ErrorKind::ValueValidation),
+            ("conclave mac a/b --verify 0xff", ErrorKind::ValueValidation),
+            (
+                "conclave key set-rotation a/b",
+                ErrorKind::MissingRequiredArgument,
+            ),
+            (
+                "conclave key set-rotation a/b --every 90d --never",
+                ErrorKind::ArgumentConflict,
+            ),
             ("conclave random 1025", ErrorKind::ValueValidation),
             ("conclave status --timeout soon", ErrorKind::ValueValidation),
             ("conclave status --output xml", ErrorKind::InvalidValue),

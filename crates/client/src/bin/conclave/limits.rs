@@ -22,3 +22,5 @@ pub(crate) const TERMINAL_TEXT_BYTES_MAX: usize = 32 * 1024;
 pub(crate) const KEYS_PER_PAGE: u32 = 500;
 /// Audit records that are asked for at once.
 pub(crate) const RECORDS_PER_PAGE: u32 = 1_000;
+/// Bytes of a message whose authentication code is made.
+pub(crate) const MAC_MESSAGE_BYTES_MAX: usize = 64 * 1024;

@@ -85,6 +85,17 @@ pub(crate) fn period(text: &str) -> Result<prost_types::Duration, String> {
     Ok(prost_types::Duration { seconds, nanos: 0 })
 }
 
+/// Hexadecimal digits.
+pub(crate) fn hex_bytes(text: &str) -> Result<Bytes, String> {
+    hex::decode(text)
+        .map(Bytes)
+        .map_err(|_| "write hexadecimal digits, two for each byte".to_owned())
+}
+
+/// Bytes of an argument. (Of a vector, the parser would take one for each.)
+#[derive(Clone, Debug)]
+pub(crate) struct Bytes(pub(crate) Vec<u8>);
+
 /// A moment as RFC 3339 writes it.
 pub(crate) fn moment(text: &str) -> Result<prost_types::Timestamp, String> {
     text.parse()
@@ -109,6 +120,15 @@ pub(crate) enum Algorithm {
     /// Encrypt and decrypt, at protection software only
     #[value(name = "chacha20-poly1305")]
     ChaCha20Poly1305,
+    /// Make and verify message authentication codes of 32 bytes
+    #[value(name = "hmac-sha-256")]
+    HmacSha256,
+    /// The same of 48 bytes, at protection software only
+    #[value(name = "hmac-sha-384")]
+    HmacSha384,
+    /// The same of 64 bytes, at protection software only
+    #[value(name = "hmac-sha-512")]
+    HmacSha512,
 }
 
 /// What a principal may do.

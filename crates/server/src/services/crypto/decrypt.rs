@@ -8,7 +8,7 @@ use crate::unsealed::{Ready, Unsealed};
 use crate::uses::{Chosen, Prepared, Use, decide};
 use async_trait::async_trait;
 use conclave_core::{
-    EncryptionContext, KeyId, KeyName, Operation, Purpose, UseRefusal, VersionNumber,
+    Direction, EncryptionContext, KeyId, KeyName, Operation, UseRefusal, VersionNumber,
 };
 use conclave_crypto::{CryptoError, Header, KeyMaterial, SecretBytes, message};
 use conclave_proto::v1 as wire;
@@ -169,8 +169,10 @@ impl Use for Decryption<'_> {
         unsealed: &Unsealed,
     ) -> Result<Prepared<Self::Result>, ServiceError> {
         let (name, version) = (self.name, Some(self.version));
-        let decision =
-            replica.with_state(|state| decide(state, self.caller, Purpose::Process, name, version));
+        let decision = replica.with_state(|state| {
+            let (operation, direction) = (Operation::Decrypt, Direction::Process);
+            decide(state, self.caller, operation, direction, name, version)
+        });
         let result = match decision.chosen {
             Err(denial) => Err(denial.into()),
             Ok(_) if self.named.as_ref().is_some_and(|named| named != name) => self.mismatch(),
@@ -312,7 +314,7 @@ fn open_software(
 
 fn header_of(version: &Ready<'_>, item: Item<'_>) -> Result<Header, ServiceError> {
     let header = Header::parse(item.blob).map_err(ServiceError::Ciphertext)?;
-    if header.suite != version.suite() {
+    if header.suite != version.suite()? {
         return Err(ServiceError::Ciphertext(CryptoError::DoesNotOpen));
     }
     Ok(header)

@@ -8,7 +8,7 @@ use crate::parallel;
 use crate::unsealed::Unsealed;
 use crate::uses::{Chosen, Prepared, Use, decide};
 use async_trait::async_trait;
-use conclave_core::{EncryptionContext, KeyName, Operation, Purpose, VersionNumber};
+use conclave_core::{Direction, EncryptionContext, KeyName, Operation, VersionNumber};
 use conclave_crypto::MessagePrk;
 use conclave_crypto::message::{self, Sealing};
 use conclave_env::Entropy;
@@ -64,8 +64,9 @@ impl Use for Encryption<'_> {
         unsealed: &Unsealed,
     ) -> Result<Prepared<Sealed>, ServiceError> {
         let Under { name, version, .. } = self.under;
+        let (operation, direction) = (self.under.operation, Direction::Protect);
         let decision = replica
-            .with_state(|state| decide(state, self.caller, Purpose::Protect, name, *version));
+            .with_state(|state| decide(state, self.caller, operation, direction, name, *version));
         let result = match decision.chosen {
             Ok(chosen) => self.seal(unsealed, &chosen).await,
             Err(denial) => Err(denial.into()),
@@ -108,7 +109,7 @@ pub(super) async fn seal_all(
 ) -> Result<Vec<Vec<u8>>, ServiceError> {
     let refused = |e| ServiceError::invalid("plaintext", e);
     let version = unsealed.ready(chosen.version_ref()).await?;
-    let sealing = Sealing::new(version.suite(), chosen.id, chosen.number, context);
+    let sealing = Sealing::new(version.suite()?, chosen.id, chosen.number, context);
     let sealing = sealing.map_err(refused)?;
     // Drawn together: each draw is a call into the kernel.
     let mut salts = vec![0; 32 * items.len()];

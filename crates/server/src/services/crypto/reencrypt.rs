@@ -9,7 +9,7 @@ use crate::services::convert;
 use crate::unsealed::Unsealed;
 use crate::uses::{Chosen, Prepared, Use, decide};
 use async_trait::async_trait;
-use conclave_core::{EncryptionContext, KeyName, Operation, Purpose, VersionNumber};
+use conclave_core::{Direction, EncryptionContext, KeyName, Operation, VersionNumber};
 use conclave_crypto::Header;
 use conclave_env::Entropy;
 use conclave_proto::v1 as wire;
@@ -111,11 +111,18 @@ impl Use for ReEncryption<'_> {
     ) -> Result<Prepared<Self::Result>, ServiceError> {
         let (name, version) = self.from;
         let (open, seal) = replica.with_state(|state| {
-            let open = decide(state, self.caller, Purpose::Process, name, Some(version));
-            (
-                open,
-                decide(state, self.caller, Purpose::Protect, self.to, None),
-            )
+            let decide = |direction, name, version| {
+                decide(
+                    state,
+                    self.caller,
+                    Operation::ReEncrypt,
+                    direction,
+                    name,
+                    version,
+                )
+            };
+            let open = decide(Direction::Process, name, Some(version));
+            (open, decide(Direction::Protect, self.to, None))
         });
         let result = match (open.chosen, seal.chosen) {
             (Ok(open), Ok(seal)) => self.reseal(unsealed, &open, &seal).await,

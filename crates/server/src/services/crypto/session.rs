@@ -86,6 +86,10 @@ impl CryptoApi {
             Use::GenerateRandom(it) => {
                 Done::GenerateRandom(Box::pin(self.random(caller, it)).await?)
             }
+            Use::GenerateMac(it) => {
+                Done::GenerateMac(Box::pin(self.generate_mac(caller, it)).await?)
+            }
+            Use::VerifyMac(it) => Done::VerifyMac(Box::pin(self.verify_mac(caller, it)).await?),
         })
     }
 }
@@ -100,5 +104,7 @@ fn request_id(asked: &use_request::Use) -> &[u8] {
         Use::GenerateDataKey(it) => &it.request_id,
         Use::ReEncrypt(it) => &it.request_id,
         Use::GenerateRandom(it) => &it.request_id,
+        Use::GenerateMac(it) => &it.request_id,
+        Use::VerifyMac(it) => &it.request_id,
     }
 }

@@ -18,6 +18,7 @@ pub(crate) enum KeyCommand {
 Examples:
   conclave key create payments/card-pan
   conclave key create payments/card-pan --protection hsm --label team=payments --rotate-every 90d
+  conclave key create payments/webhooks --algorithm hmac-sha-256
   conclave key create payments/next-year --activate-at 2030-01-01T00:00:00Z")]
     Create(CreateArgs),
     /// List keys, in the order of their names
@@ -177,6 +178,9 @@ fn creation(args: CreateArgs) -> Result<v1::CreateKeyRequest, CliError> {
     let algorithm = match args.algorithm {
         Algorithm::Aes256Gcm => v1::Algorithm::Aes256Gcm,
         Algorithm::ChaCha20Poly1305 => v1::Algorithm::Chacha20Poly1305,
+        Algorithm::HmacSha256 => v1::Algorithm::HmacSha256,
+        Algorithm::HmacSha384 => v1::Algorithm::HmacSha384,
+        Algorithm::HmacSha512 => v1::Algorithm::HmacSha512,
     };
     let protection = match args.protection {
         Protection::Hsm => v1::Protection::Hsm,

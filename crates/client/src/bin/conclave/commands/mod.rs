@@ -8,6 +8,7 @@ pub(crate) mod crypt;
 pub(crate) mod custody;
 pub(crate) mod datakey;
 pub(crate) mod key;
+pub(crate) mod mac;
 pub(crate) mod random;
 pub(crate) mod reencrypt;
 pub(crate) mod status;
@@ -26,6 +27,7 @@ pub(crate) async fn run(command: Command, session: &Session) -> Result<(), CliEr
         Command::Decrypt(args) => crypt::decrypt(args, session).await,
         Command::Datakey(args) => datakey::run(args, session).await,
         Command::Reencrypt(args) => reencrypt::run(args, session).await,
+        Command::Mac(args) => mac::run(args, session).await,
         Command::Random(args) => random::run(&args, session).await,
         Command::Audit(command) => audit::run(command, session).await,
         Command::Cluster(command) => cluster::run(&command, session).await,
