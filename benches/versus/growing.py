@@ -50,7 +50,7 @@ class Plan:
     """How far it grows, and how it is looked at."""
 
     records: int = 10_000_000
-    keys: int = 999_000
+    keys: int = 990_000
     seconds: int = 5
     windows: int = 5
     snapshot_every: int | None = None
