@@ -20,6 +20,13 @@ fn by_reason(reason: &str) -> Option<&'static str> {
         "CIPHERTEXT_INVALID" => {
             "check that the ciphertext is whole, and that --context is what it was encrypted with"
         }
+        "KEY_PURPOSE" => "name a key whose algorithm is for this: see `conclave key list`",
+        "KEY_COMPROMISED" => {
+            "ask an administrator of the keyring: `conclave access grant NAME use-compromised KEYRING`"
+        }
+        "MAC_INVALID" => {
+            "check that the message is whole, and name the --version that the code was made with"
+        }
         "KEY_MISMATCH" => "leave --key out, or name the key that the message says",
         "NO_QUORUM" => "see with `conclave status` which nodes are missing, and bring them back",
         "OUTCOME_UNKNOWN" => "look whether it was done, and repeat it if not",
