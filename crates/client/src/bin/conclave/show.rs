@@ -1,6 +1,7 @@
 //! Messages of the API as people and programs read them.
 
 use conclave_client::{store, v1};
+use conclave_core::RotationPeriod;
 use prost_types::{Duration, Timestamp};
 use serde_json::{Value, json};
 
@@ -18,11 +19,11 @@ pub(crate) fn time_ms(at: u64) -> String {
 
 /// A rotation period, `90d`.
 fn period(period: &Duration) -> String {
-    let (hours, rest) = (period.seconds / 3_600, period.seconds % 3_600);
-    match (hours % 24, rest) {
-        (0, 0) => format!("{}d", hours / 24),
-        (_, 0) => format!("{hours}h"),
-        (_, _) => format!("{}s", period.seconds),
+    let known = u64::try_from(period.seconds).ok();
+    let known = known.and_then(|seconds| seconds.checked_mul(1_000));
+    match known.map(RotationPeriod::from_ms) {
+        Some(Ok(period)) => period.to_string(),
+        Some(Err(_)) | None => format!("{}s", period.seconds),
     }
 }
 

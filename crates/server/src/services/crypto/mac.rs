@@ -20,15 +20,7 @@ impl CryptoApi {
         asked: wire::GenerateMacRequest,
     ) -> Result<wire::GenerateMacResponse, ServiceError> {
         let message = Zeroizing::new(asked.message);
-        check_size("message", &message, PLAINTEXT_BYTES_MAX)?;
-        let it = Mac {
-            caller,
-            name: convert::key_name(&asked.key)?,
-            version: convert::version(asked.version),
-            message: &message,
-            given: None,
-            context: EncryptionContext::default(),
-        };
+        let it = Mac::of(caller, &asked.key, asked.version, &message, None)?;
         let made = self.0.run_use(caller, it).await?;
         Ok(wire::GenerateMacResponse {
             mac: made.mac,
@@ -43,15 +35,13 @@ impl CryptoApi {
         asked: wire::VerifyMacRequest,
     ) -> Result<wire::VerifyMacResponse, ServiceError> {
         let message = Zeroizing::new(asked.message);
-        check_size("message", &message, PLAINTEXT_BYTES_MAX)?;
-        let it = Mac {
+        let it = Mac::of(
             caller,
-            name: convert::key_name(&asked.key)?,
-            version: convert::version(asked.version),
-            message: &message,
-            given: Some(&asked.mac),
-            context: EncryptionContext::default(),
-        };
+            &asked.key,
+            asked.version,
+            &message,
+            Some(&asked.mac),
+        )?;
         let verified = self.0.run_use(caller, it).await?;
         Ok(wire::VerifyMacResponse {
             key: verified.key,
@@ -80,7 +70,25 @@ struct Done {
     mac: Vec<u8>,
 }
 
-impl Mac<'_> {
+impl<'a> Mac<'a> {
+    fn of(
+        caller: &'a Caller,
+        key: &str,
+        version: u32,
+        message: &'a [u8],
+        given: Option<&'a [u8]>,
+    ) -> Result<Self, ServiceError> {
+        check_size("message", message, PLAINTEXT_BYTES_MAX)?;
+        Ok(Self {
+            caller,
+            name: convert::key_name(key)?,
+            version: convert::version(version),
+            message,
+            given,
+            context: EncryptionContext::default(),
+        })
+    }
+
     async fn compute(&self, unsealed: &Unsealed, chosen: &Chosen) -> Result<Done, ServiceError> {
         let version = unsealed.ready(chosen.version_ref()).await?;
         let mac = match self.given {
