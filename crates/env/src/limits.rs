@@ -55,6 +55,10 @@ pub const WRITE_BUFFER_BYTES: usize = 4 << 20;
 pub const DATABASE_BUFFERS_BYTES: usize = 16 << 20;
 /// Write-ahead log that is kept before tables are flushed, in bytes: what a restart has to replay.
 pub const WAL_BYTES_MAX: u64 = 128 << 20;
+/// How long files that a table no longer needs may take to go, before that is an error.
+pub const ERASURE_MAX: Duration = Duration::from_secs(30);
+/// Pause before looking again whether they have gone.
+pub const ERASURE_PAUSE: Duration = Duration::from_millis(10);
 /// Bytes of tables that earlier checkpoints hold, which each checkpoint reads again to see whether they are still what
 /// they were.
 pub const SCRUB_BYTES: u64 = 64 << 20;

@@ -219,6 +219,13 @@ pub trait Store: Send + Sync + 'static {
     /// [`Store::checkpoint`] copies what is not in tables.
     fn settle(&self, done: Done);
 
+    /// Rewrites a table so that nothing which was overwritten or removed in it before is left in any file of the
+    /// database, then calls `done`; checkpoints stay as they are. Reads and writes go on meanwhile.
+    ///
+    /// # Errors
+    /// As the disk has them, given to `done`; also if such a file could not be removed.
+    fn erase(&self, table: &'static str, done: Done);
+
     /// Takes a checkpoint that holds exactly what had been written when this is called, and calls `taken` when it is
     /// complete and durable: what takes long, reading back and digests, may go on after this has returned. One of the
     /// same name is replaced. Checkpoints are taken one after the other; one that is not complete when the database is

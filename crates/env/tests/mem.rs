@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use conclave_env::contract::{checkpoint, checkpoint_contract, hsm_contract, store_contract, sync};
+use conclave_env::contract::{
+    checkpoint, checkpoint_contract, erasure_contract, hsm_contract, store_contract, sync,
+};
 use conclave_env::mem::{Cut, MemHsm, MemStorage};
 use conclave_env::{Batch, Database, Hsm, HsmError, Storage, Store, StoreError};
 use proptest::prelude::*;
@@ -19,6 +21,20 @@ const DATABASE: Database = Database {
 async fn the_store_keeps_the_contract() {
     store_contract(&|| Arc::new(MemStorage::new())).await;
     checkpoint_contract(&|| Arc::new(MemStorage::new())).await;
+}
+
+#[tokio::test]
+async fn erasure_keeps_the_contract() {
+    for delay in [None, Some(Duration::from_millis(1))] {
+        // The one that was made last is the one that is searched.
+        let last = parking_lot::Mutex::new(MemStorage::new());
+        let make = || -> Arc<dyn Storage> {
+            let storage = delay.map_or_else(MemStorage::new, MemStorage::with_sync_delay);
+            *last.lock() = storage.clone();
+            Arc::new(storage)
+        };
+        erasure_contract(&make, &|_, needle| last.lock().find(needle)).await;
+    }
 }
 
 #[tokio::test]

@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 #![cfg(feature = "rocksdb")]
 
-use conclave_env::contract::{checkpoint, checkpoint_contract, store_contract, sync};
+use conclave_env::contract::{
+    checkpoint, checkpoint_contract, erasure_contract, store_contract, sync,
+};
 use conclave_env::os::RocksStorage;
 use conclave_env::{Batch, Database, Storage, StoreError};
 use std::cell::Cell;
@@ -34,6 +36,36 @@ async fn the_store_keeps_the_contract() {
 async fn checkpoints_keep_the_contract() {
     let dir = tempfile::tempdir().unwrap();
     checkpoint_contract(&fresh(dir.path())).await;
+}
+
+/// The first file below a directory that holds these bytes.
+fn find(dir: &Path, needle: &[u8]) -> Option<String> {
+    let mut entries: Vec<_> = fs::read_dir(dir).unwrap().map(|it| it.unwrap()).collect();
+    entries.sort_by_key(fs::DirEntry::path);
+    entries.iter().find_map(|entry| {
+        let path = entry.path();
+        if entry.file_type().unwrap().is_dir() {
+            return find(&path, needle);
+        }
+        let bytes = fs::read(&path).unwrap();
+        let found = memchr::memmem::find(&bytes, needle).is_some();
+        found.then(|| path.display().to_string())
+    })
+}
+
+#[tokio::test]
+async fn erasure_keeps_the_contract() {
+    let dir = tempfile::tempdir().unwrap();
+    let search = |storage: &dyn Storage, needle: &[u8]| find(storage.location().as_ref(), needle);
+    erasure_contract(&fresh(dir.path()), &search).await;
+    let (inline, count) = (tempfile::tempdir().unwrap(), Cell::new(0));
+    let make = || -> Arc<dyn Storage> {
+        count.set(count.get() + 1);
+        Arc::new(RocksStorage::inline(
+            inline.path().join(count.get().to_string()),
+        ))
+    };
+    erasure_contract(&make, &search).await;
 }
 
 fn batch(number: u8) -> Batch {

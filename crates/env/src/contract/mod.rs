@@ -8,11 +8,13 @@
 )]
 
 mod checkpoint;
+mod erasure;
 mod hsm;
 mod network;
 mod store;
 
 pub use checkpoint::checkpoint_contract;
+pub use erasure::{Find, erasure_contract};
 pub use hsm::hsm_contract;
 pub use network::{Ends, network_contract};
-pub use store::{checkpoint, settle, store_contract, sync};
+pub use store::{checkpoint, erase, settle, store_contract, sync};

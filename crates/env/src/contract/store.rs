@@ -35,6 +35,16 @@ pub async fn settle(store: &dyn Store) -> Result<(), StoreError> {
     wait.await.expect("a store answers every call to settle")
 }
 
+/// Waits until what was overwritten or removed in a table is in no file.
+///
+/// # Errors
+/// What the store answers.
+pub async fn erase(store: &dyn Store, table: &'static str) -> Result<(), StoreError> {
+    let (done, wait) = tokio::sync::oneshot::channel();
+    store.erase(table, Box::new(move |result| drop(done.send(result))));
+    wait.await.expect("a store answers every call to erase")
+}
+
 /// Takes a checkpoint, and waits until it is complete.
 ///
 /// # Errors

@@ -27,6 +27,25 @@ pub(super) fn settle(handle: &Handle, syncs: &Mutex<Syncs>) -> Result<(), StoreE
     handle.synced_beneath(underside)
 }
 
+/// Erases what is not there any more, of which only a disk beneath has any.
+pub(super) fn erase(
+    handle: &Handle,
+    syncs: &Mutex<Syncs>,
+    table: &'static str,
+) -> Result<(), StoreError> {
+    fail_if_broken(handle, syncs)?;
+    let Some((store, underside)) = handle.beneath() else {
+        // What is in tables is durable.
+        return handle.disk(|disk| {
+            disk.sync_through(disk.written);
+            Ok(())
+        });
+    };
+    handle.disk(|_| Ok(()))?;
+    underside.passes(now(|done| store.erase(table, done)))?;
+    handle.synced_beneath(underside)
+}
+
 /// Answers when settling has taken its time.
 pub(super) async fn settled_later(
     handle: Handle,

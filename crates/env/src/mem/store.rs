@@ -3,7 +3,7 @@
 use super::beneath::all_rows;
 use super::disk::Disk;
 use super::handle::Handle;
-use super::images::{Begun, settle, settled_later};
+use super::images::{Begun, erase, settle, settled_later};
 use super::receiver::{MemReceiver, ReceiverBeneath};
 use super::storage::Cut;
 use super::syncs::{Syncs, fail_if_broken, flush, sync_groups};
@@ -47,6 +47,21 @@ impl MemStore {
     ) -> Result<T, StoreError> {
         fail_if_broken(&self.handle, &self.syncs)?;
         self.handle.disk(with)
+    }
+
+    /// Tells what became of something that takes its time.
+    fn answer_later(&self, result: Result<(), StoreError>, done: Done) {
+        let sync_delay = self.handle.machine.state.lock().sync_delay;
+        match sync_delay {
+            // Not joined, as below.
+            Some(sync) if result.is_ok() => drop(tokio::spawn(settled_later(
+                self.handle.without_beneath(),
+                Arc::clone(&self.syncs),
+                sync,
+                done,
+            ))),
+            Some(_) | None => done(result),
+        }
     }
 
     fn installed(&self) -> Result<(), StoreError> {
@@ -143,17 +158,11 @@ impl Store for MemStore {
     }
 
     fn settle(&self, done: Done) {
-        let settled = settle(&self.handle, &self.syncs);
-        let sync_delay = self.handle.machine.state.lock().sync_delay;
-        match sync_delay {
-            Some(sync) if settled.is_ok() => drop(tokio::spawn(settled_later(
-                self.handle.without_beneath(),
-                Arc::clone(&self.syncs),
-                sync,
-                done,
-            ))),
-            Some(_) | None => done(settled),
-        }
+        self.answer_later(settle(&self.handle, &self.syncs), done);
+    }
+
+    fn erase(&self, table: &'static str, done: Done) {
+        self.answer_later(erase(&self.handle, &self.syncs, table), done);
     }
 
     fn checkpoint(&self, name: &str, meta: &[u8], taken: Taken) {

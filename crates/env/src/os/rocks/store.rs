@@ -1,5 +1,6 @@
 //! One open database.
 
+mod erasure;
 mod images;
 
 use super::Work;
@@ -372,6 +373,15 @@ impl Store for RocksStore {
             // Whoever waits may close the database next.
             drop(inner);
             done(settled);
+        });
+    }
+
+    fn erase(&self, table: &'static str, done: Done) {
+        let inner = Arc::clone(&self.inner);
+        self.later(move || {
+            let erased = inner.writing(|| inner.erase(table));
+            drop(inner);
+            done(erased);
         });
     }
 

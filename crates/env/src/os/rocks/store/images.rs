@@ -36,16 +36,18 @@ impl Inner {
 
     /// Moves what was written to tables.
     pub(super) fn settle(&self) -> Result<(), StoreError> {
-        let live = self.live.read();
-        let tables = self.database.tables.iter().map(|name| live.table(name));
-        live.db
-            .flush_cfs_opt(&tables.collect::<Vec<_>>(), &FlushOptions::default())
-            .map_err(|error| self.error(error))?;
-        drop(live);
+        self.flush_tables(&self.live.read())?;
         if self.work == Work::Inline {
             self.merge()?;
         }
         self.watermark.lock().look()
+    }
+
+    pub(super) fn flush_tables(&self, live: &Live) -> Result<(), StoreError> {
+        let tables = self.database.tables.iter().map(|name| live.table(name));
+        live.db
+            .flush_cfs_opt(&tables.collect::<Vec<_>>(), &FlushOptions::default())
+            .map_err(|error| self.error(error))
     }
 
     /// Reads back what no earlier checkpoint holds and some of what one does, and lets the checkpoint be seen.
