@@ -51,6 +51,8 @@ fn state(number: i32) -> Option<KeyState> {
         v1::KeyState::Suspended => Some(KeyState::Suspended),
         v1::KeyState::Deactivated => Some(KeyState::Deactivated),
         v1::KeyState::Compromised => Some(KeyState::Compromised),
+        v1::KeyState::DestroyScheduled => Some(KeyState::DestroyScheduled),
+        v1::KeyState::Destroyed => Some(KeyState::Destroyed),
         v1::KeyState::Unspecified => None,
     }
 }

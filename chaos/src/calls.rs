@@ -36,6 +36,12 @@ fn wire_grant(right: &Right) -> v1::Grant {
     }
 }
 
+/// How long a destruction waits.
+const DAY: prost_types::Duration = prost_types::Duration {
+    seconds: 86_400,
+    nanos: 0,
+};
+
 impl Caller {
     /// Makes one call under a fresh request id.
     pub async fn call(&self, asked: Asked) -> CallId {
@@ -94,6 +100,7 @@ impl Caller {
             | Asked::CreateDatedKey { .. }
             | Asked::RotateKey { .. }
             | Asked::Transition { .. }
+            | Asked::Destroy { .. }
             | Asked::Grant(_)
             | Asked::Revoke(_) => Ok(self.write(request, asked).await),
         }
@@ -128,7 +135,25 @@ impl Caller {
                     Transition::Resume => client.resume_key(request).await,
                     Transition::Deactivate => client.deactivate_key(request).await,
                     Transition::MarkCompromised => client.mark_key_compromised(request).await,
+                    Transition::CancelDestruction => client.cancel_key_destruction(request).await,
+                    Transition::ScheduleDestruction | Transition::Destroy => {
+                        unreachable!("no step that is asked for by itself")
+                    }
                 })
+            }
+            Asked::Destroy {
+                key,
+                version,
+                force,
+            } => {
+                let request = v1::ScheduleKeyDestructionRequest {
+                    request_id,
+                    name: key.clone(),
+                    version: version.unwrap_or(0),
+                    waiting_period: Some(DAY),
+                    force: *force,
+                };
+                answers::key(client.schedule_key_destruction(request).await)
             }
             Asked::Grant(right) => {
                 let grant = Some(wire_grant(right));

@@ -71,6 +71,15 @@ pub enum Asked {
         /// Which way.
         transition: Transition,
     },
+    /// The end of a key or of one version, a day later.
+    Destroy {
+        /// Which key.
+        key: String,
+        /// `None`: the key as a whole.
+        version: Option<u32>,
+        /// However lately it was used.
+        force: bool,
+    },
     /// A role is given.
     Grant(Right),
     /// A role is taken.
@@ -218,13 +227,8 @@ impl Asked {
         Some(match self {
             Self::CreateKey { .. } | Self::CreateDatedKey { .. } => "CreateKey",
             Self::RotateKey { .. } => "RotateKey",
-            Self::Transition { transition, .. } => match transition {
-                Transition::Activate => "ActivateKey",
-                Transition::Suspend => "SuspendKey",
-                Transition::Resume => "ResumeKey",
-                Transition::Deactivate => "DeactivateKey",
-                Transition::MarkCompromised => "MarkKeyCompromised",
-            },
+            Self::Transition { transition, .. } => transition.operation(),
+            Self::Destroy { .. } => Transition::ScheduleDestruction.operation(),
             Self::Grant(_) => "Grant",
             Self::Revoke(_) => "Revoke",
             Self::Encrypt { .. } => "Encrypt",
@@ -243,6 +247,7 @@ impl Asked {
             | Self::CreateDatedKey { .. }
             | Self::RotateKey { .. }
             | Self::Transition { .. }
+            | Self::Destroy { .. }
             | Self::Grant(_)
             | Self::Revoke(_) => true,
             Self::Encrypt { .. }

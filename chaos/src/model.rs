@@ -25,7 +25,14 @@ pub(crate) struct Model {
     /// By their names.
     pub(crate) keys: BTreeMap<String, KeySeen>,
     rights: BTreeSet<Right>,
+    /// Versions that were used, with their keys.
+    used: BTreeSet<(String, u32)>,
+    /// When what is to be destroyed is due, by key and version; version 0: the key as a whole.
+    dates: BTreeMap<(String, u32), u64>,
 }
+
+/// A destruction of these runs waits so long, in milliseconds.
+const DAY_MS: u64 = 86_400_000;
 
 /// Why a use or a change is not allowed, in the product's stable words.
 pub(crate) type Reason = &'static str;
@@ -56,6 +63,12 @@ fn after(state: KeyState, transition: Transition) -> Option<KeyState> {
         (Transition::MarkCompromised, KeyState::Active | KeyState::Suspended) => {
             Some(KeyState::Compromised)
         }
+        (
+            Transition::ScheduleDestruction,
+            KeyState::PreActive | KeyState::Deactivated | KeyState::Compromised,
+        ) => Some(KeyState::DestroyScheduled),
+        (Transition::CancelDestruction, KeyState::DestroyScheduled) => Some(KeyState::Deactivated),
+        (Transition::Destroy, KeyState::DestroyScheduled) => Some(KeyState::Destroyed),
         _ => None,
     }
 }
@@ -67,6 +80,7 @@ fn transition_of(operation: &str) -> Option<Transition> {
         "ResumeKey" => Transition::Resume,
         "DeactivateKey" => Transition::Deactivate,
         "MarkKeyCompromised" => Transition::MarkCompromised,
+        "CancelKeyDestruction" => Transition::CancelDestruction,
         _ => return None,
     })
 }
@@ -100,6 +114,7 @@ impl Model {
         Self {
             keys: BTreeMap::new(),
             rights: admins.iter().map(right).collect(),
+            ..Self::default()
         }
     }
 
@@ -169,6 +184,9 @@ impl Model {
         } else {
             Err(record.reason.as_str())
         };
+        if leaf.is_use() && leaf.is_allowed() {
+            self.count_use(record);
+        }
         match (expected, said) {
             (Ok(()), Ok(())) => Ok(()),
             // A ciphertext may be wrong where the rules allow its use.
@@ -256,10 +274,16 @@ impl Model {
             return Some(self.transition(&record.key, record.version, transition));
         }
         Some(match operation {
-            "CreateKey" if !may(self, ADMINISTER) => Err("PERMISSION_DENIED"),
+            "CreateKey" | "ScheduleKeyDestruction" if !may(self, ADMINISTER) => {
+                Err("PERMISSION_DENIED")
+            }
             "CreateKey" => self.create(record, history),
             "RotateKey" if !may(self, OPERATE) => Err("PERMISSION_DENIED"),
             "RotateKey" => self.rotate(record),
+            "ScheduleKeyDestruction" => self.schedule_destruction(record, history),
+            // A date does it, and nobody by hand.
+            "DestroyKey" if !own => Err("PERMISSION_DENIED"),
+            "DestroyKey" => self.destroy(record),
             "Grant" | "Revoke" => self.change_right(record, operation == "Grant"),
             _ => return None,
         })
@@ -313,6 +337,57 @@ impl Model {
             key.versions.get_mut(&version).ok_or("VERSION_NOT_FOUND")?
         };
         *state = after(*state, transition).ok_or("KEY_STATE")?;
+        Ok(())
+    }
+
+    fn count_use(&mut self, record: &AuditRecord) {
+        self.used.insert((record.key.clone(), record.version));
+        if !record.destination_key.is_empty() {
+            let to = (record.destination_key.clone(), record.destination_version);
+            self.used.insert(to);
+        }
+    }
+
+    fn was_used(&self, key: &str, version: u32) -> bool {
+        let concerned =
+            |(name, number): &&(String, u32)| name == key && (version == 0 || *number == version);
+        self.used.iter().any(|it| concerned(&it))
+    }
+
+    /// Runs are much shorter than the time for which a key must not have been used.
+    fn schedule_destruction(
+        &mut self,
+        record: &AuditRecord,
+        history: &History,
+    ) -> Result<(), Reason> {
+        let forced = matches!(
+            history.asked(&record.request_id),
+            Some(Asked::Destroy { force: true, .. })
+        );
+        let before = self.keys.get(&record.key).cloned();
+        self.transition(&record.key, record.version, Transition::ScheduleDestruction)?;
+        if !forced && self.was_used(&record.key, record.version) {
+            self.keys
+                .extend(before.map(|key| (record.key.clone(), key)));
+            return Err("KEY_IN_USE");
+        }
+        let place = (record.key.clone(), record.version);
+        self.dates.insert(place, record.time_ms + DAY_MS);
+        Ok(())
+    }
+
+    fn destroy(&mut self, record: &AuditRecord) -> Result<(), Reason> {
+        let date = self.dates.get(&(record.key.clone(), record.version));
+        if date.is_none_or(|date| record.time_ms < *date) {
+            return Err("NOT_ITS_DATE");
+        }
+        self.transition(&record.key, record.version, Transition::Destroy)?;
+        if record.version == 0 {
+            let key = self.keys.get_mut(&record.key).ok_or("KEY_NOT_FOUND")?;
+            key.versions
+                .values_mut()
+                .for_each(|it| *it = KeyState::Destroyed);
+        }
         Ok(())
     }
 

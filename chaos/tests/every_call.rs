@@ -64,6 +64,10 @@ async fn keys(client: &Client, key: &str) -> Vec<Made> {
         name: key.to_owned(),
         ..v1::SetKeyRotationRequest::default()
     };
+    let destroy = v1::ScheduleKeyDestructionRequest {
+        name: key.to_owned(),
+        ..v1::ScheduleKeyDestructionRequest::default()
+    };
     let list = v1::ListKeysRequest::default();
     let keyring = keyring_of(key);
     let hidden =
@@ -79,7 +83,15 @@ async fn keys(client: &Client, key: &str) -> Vec<Made> {
         denied("DeactivateKey", client.deactivate_key(step.clone()).await),
         denied(
             "MarkKeyCompromised",
-            client.mark_key_compromised(step).await,
+            client.mark_key_compromised(step.clone()).await,
+        ),
+        denied(
+            "ScheduleKeyDestruction",
+            client.schedule_key_destruction(destroy).await,
+        ),
+        denied(
+            "CancelKeyDestruction",
+            client.cancel_key_destruction(step).await,
         ),
         denied("SetKeyRotation", client.set_key_rotation(rotation).await),
     ]

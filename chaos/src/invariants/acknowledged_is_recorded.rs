@@ -53,7 +53,8 @@ fn wanted(call: &Call, history: &History) -> Vec<(String, Option<u32>, Option<u6
             Asked::CreateKey { key, .. }
             | Asked::CreateDatedKey { key, .. }
             | Asked::RotateKey { key }
-            | Asked::Transition { key, .. },
+            | Asked::Transition { key, .. }
+            | Asked::Destroy { key, .. },
             _,
         ) => vec![(key.clone(), None, None)],
         (Asked::ReEncrypt { message }, _) => {

@@ -114,6 +114,7 @@ fn touched<'a>(call: &'a Call, history: &'a History) -> Vec<(&'a str, Option<u32
         | Asked::CreateDatedKey { key, .. }
         | Asked::RotateKey { key }
         | Asked::Transition { key, .. }
+        | Asked::Destroy { key, .. }
         | Asked::GetKey { key } => vec![(key, None, None)],
         Asked::Encrypt { key, .. } | Asked::DataKey { key } => {
             vec![(key, given(call.answer()), None)]
@@ -247,6 +248,13 @@ fn expected(step: &Step<'_>, object: &Object) -> Result<Object, &'static str> {
             transition,
             ..
         } => transit(&mut key, *version, *transition)?,
+        Asked::Destroy { version, force, .. } => {
+            transit(&mut key, *version, Transition::ScheduleDestruction)?;
+            // How it was used `rules_hold_in_place` knows.
+            if !force && was_refused(step, "KEY_IN_USE") {
+                return Err("KEY_IN_USE");
+            }
+        }
         Asked::Encrypt { version, .. } => {
             let wanted = step.version.or(*version).unwrap_or(key.primary);
             if version.is_none() && wanted != key.primary {
@@ -306,16 +314,22 @@ fn protect(key: &KeySeen, version: u32) -> Result<(), &'static str> {
 /// What is compromised opens or not, by the caller's roles: `rules_hold_in_place` knows them.
 fn process(step: &Step<'_>, key: &KeySeen) -> Result<(), &'static str> {
     let state = key.versions.get(&step.version.unwrap_or(0));
-    let refused =
-        matches!(step.call.answer(), Some(Answer::Refused(reason)) if reason == "KEY_COMPROMISED");
+    let refused = was_refused(step, "KEY_COMPROMISED");
     for state in [key.state, *state.ok_or("VERSION_NOT_FOUND")?] {
         match state {
             KeyState::Compromised if refused => return Err("KEY_COMPROMISED"),
             KeyState::Active | KeyState::Suspended | KeyState::Compromised => {}
-            KeyState::PreActive | KeyState::Deactivated => return Err("KEY_STATE"),
+            KeyState::PreActive
+            | KeyState::Deactivated
+            | KeyState::DestroyScheduled
+            | KeyState::Destroyed => return Err("KEY_STATE"),
         }
     }
     Ok(())
+}
+
+fn was_refused(step: &Step<'_>, reason: &str) -> bool {
+    matches!(step.call.answer(), Some(Answer::Refused(given)) if given == reason)
 }
 
 #[cfg(test)]

@@ -1,8 +1,12 @@
 //! The log as it was committed, put together from all nodes, and the state that it makes: what every node must agree
 //! with.
 
+use crate::invariants::inside::destroyed_is_erased::Material;
 use bytes::Bytes;
-use conclave_core::{AuditRecord, Body, Command, LogIndex, Outcome, State, Table, Verdict};
+use conclave_core::{
+    AuditRecord, Body, Change, Command, KeyState, LogIndex, Outcome, State, Table, Verdict,
+    VersionNumber,
+};
 use conclave_raft::inspect::{LogContent, LogEntry, log_entry};
 use prost::Message as _;
 use sha2::{Digest as _, Sha256};
@@ -35,6 +39,8 @@ pub struct Ledger {
     copies: BTreeMap<u64, State>,
     /// What was seen, and how often.
     pub seen: BTreeMap<&'static str, u64>,
+    /// Wrapped material that was accepted.
+    pub materials: Vec<Material>,
     batches: BTreeSet<(u64, u64, u64)>,
     requests: BTreeSet<(String, [u8; 16])>,
 }
@@ -53,6 +59,28 @@ fn apply(state: &mut State, index: u64, command: Option<&Bytes>) -> Option<Outco
     let command = Command::decode(command?).expect("a committed command was decoded before");
     let outcome = state.apply(LogIndex(index), command);
     Some(outcome)
+}
+
+/// What a command that was carried out brought in.
+fn material(command: &Bytes) -> Option<Material> {
+    let Body::Write(write) = Command::decode(command).ok()?.body else {
+        return None;
+    };
+    let (key, version, wrapped) = if let Change::CreateKey { id, wrapped, .. } = write.change {
+        (id, VersionNumber(1), wrapped)
+    } else if let Change::RotateKey {
+        id,
+        version,
+        wrapped,
+        ..
+    } = write.change
+    {
+        (id, version, wrapped)
+    } else {
+        return None;
+    };
+    let blob = wrapped.blob;
+    Some(Material { key, version, blob })
 }
 
 impl Ledger {
@@ -86,12 +114,16 @@ impl Ledger {
             LogContent::Blank | LogContent::Membership => None,
         };
         let outcome = apply(&mut self.reference, index, command.as_ref());
+        if let (Some(Outcome::Written(Ok(_))), Some(command)) = (&outcome, &command) {
+            self.materials.extend(material(command));
+        }
         let changes = self.reference.take_changes().into_iter();
         let leaves = changes.filter(|change| change.table == Table::Audit);
         let records = leaves
             .filter_map(|change| change.value)
             .map(|leaf| AuditRecord::decode(leaf.as_slice()).map_err(|error| error.to_string()))
-            .collect::<Result<_, _>>()?;
+            .collect::<Result<Vec<_>, _>>()?;
+        self.count_records(&records);
         if let Some(Outcome::Verdicts(verdicts)) = &outcome
             && verdicts.contains(&Verdict::Retry)
         {
@@ -136,6 +168,25 @@ impl Ledger {
             Body::Form { .. } => self.saw("form"),
         }
         Ok(())
+    }
+
+    fn count_records(&mut self, records: &[AuditRecord]) {
+        for record in records {
+            match record.operation.as_str() {
+                "DestroyKey" => self.saw("key destroyed"),
+                "EraseKeyMaterial" => self.saw("material erased"),
+                _ => {}
+            }
+        }
+    }
+
+    /// Whether anything waits for its destruction.
+    pub fn awaits_destruction(&self) -> bool {
+        let waits = |state| state == KeyState::DestroyScheduled;
+        self.reference.keys("", None).any(|key| {
+            let mut versions = key.versions.iter();
+            waits(key.info.state) || versions.any(|(_, version)| waits(version.state))
+        })
     }
 
     fn saw(&mut self, what: &'static str) {

@@ -6,13 +6,13 @@ use super::nemesis::{Field, Nemesis};
 use super::network::Wires;
 use super::plan::{Disks, HEALING_WORK, Plan, SERVICE_WITHIN, Stream, Wish, rng};
 use super::report::Report;
-use super::scratch::Scratch;
+use super::scratch::{self, Scratch};
 use super::trace::Trace;
 use super::watch::Watch;
 use super::workload::{Shared, Worker};
 use crate::evidence::{Evidence, Leaf};
 use crate::history::{Answer, History, Recorder};
-use crate::invariants::inside::broken;
+use crate::invariants::inside::{broken, destroyed_is_erased};
 use crate::invariants::{Violation, judge_evidence};
 use conclave_core::Table;
 use conclave_raft::inspect::STATE_DATABASE;
@@ -23,6 +23,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, UNIX_EPOCH};
 use turmoil::Sim;
+
+/// If anything is to be destroyed at the end: how long the run goes on, for that to be done and erased by every node.
+const EPILOGUE: Duration = Duration::from_secs(25);
+/// How far into it the date comes, by a leap of all clocks. By then no client waits for an answer.
+const LEAP_AT: Duration = Duration::from_secs(3);
+/// What destructions wait.
+const LEAP: Duration = Duration::from_secs(86_400);
 
 /// Hosts on which clients live.
 const CLIENT_HOSTS: u64 = 2;
@@ -36,8 +43,9 @@ struct Run {
     nemesis: Nemesis,
     trace: Trace,
     healing_since: Option<Duration>,
+    has_epilogue: bool,
     /// Removed last.
-    _scratch: Option<Scratch>,
+    scratch: Option<Scratch>,
 }
 
 /// Simulates a seed. `freeze` is told the simulated time before each step; whoever wants runs that repeat to the byte
@@ -54,7 +62,7 @@ pub fn simulate(wish: &Wish, out: Option<Box<dyn Write + Send>>, freeze: fn(Dura
     let mut run = Run::new(&plan, &trace);
     run.add_hosts(&mut sim);
     let mut violations = Vec::new();
-    while sim.elapsed() < plan.length {
+    while sim.elapsed() < run.end(sim.elapsed()) {
         freeze(sim.elapsed());
         if let Err(violation) = run.step(&mut sim) {
             violations.push(violation);
@@ -132,7 +140,8 @@ impl Run {
             machines,
             trace: trace.clone(),
             healing_since: None,
-            _scratch: scratch,
+            has_epilogue: false,
+            scratch,
         }
     }
 
@@ -170,10 +179,27 @@ impl Run {
         }
     }
 
+    /// When it ends, as it looks at `at`.
+    fn end(&mut self, at: Duration) -> Duration {
+        if at >= self.plan.length && !self.has_epilogue {
+            self.has_epilogue = self.watch.ledger.awaits_destruction();
+        }
+        if self.has_epilogue {
+            self.plan.length + EPILOGUE
+        } else {
+            self.plan.length
+        }
+    }
+
     fn step(&mut self, sim: &mut Sim<'_>) -> Result<(), Violation> {
         let at = sim.elapsed();
+        let leap = if at >= self.plan.length + LEAP_AT {
+            LEAP
+        } else {
+            Duration::ZERO
+        };
         for machine in &self.machines {
-            machine.set_clock(at);
+            machine.set_clock(at + leap);
         }
         let mut field = Field {
             at,
@@ -230,6 +256,9 @@ impl Run {
         let mut violations: Vec<Violation> = last.err().into_iter().collect();
         violations.extend(self.check_healed());
         violations.extend(self.check_equal());
+        if self.has_epilogue {
+            violations.extend(self.check_erased());
+        }
         match self.evidence() {
             Ok(evidence) => violations.extend(judge_evidence(&evidence)),
             Err(error) => violations.push(broken("log_is_in_order", "P5", error.to_string())),
@@ -296,6 +325,24 @@ impl Run {
             .filter_map(problem)
             .map(|detail| broken("the_cluster_converges", "P2, P5", detail))
             .collect()
+    }
+
+    /// Whoever is whole has erased what was destroyed.
+    fn check_erased(&self) -> Vec<Violation> {
+        let whole = self.machines.iter().filter(|machine| !machine.is_damaged());
+        let erased = whole.filter_map(|machine| {
+            let beneath = self.scratch.as_ref().map(|it| it.node(machine.id));
+            let find = |blob: &[u8]| {
+                let modelled = machine.disk.find(blob);
+                modelled.or_else(|| scratch::find(beneath.as_ref()?, blob))
+            };
+            let replica = machine.replica()?;
+            let materials = &self.watch.ledger.materials;
+            replica
+                .with_state(|state| destroyed_is_erased::check(machine.id, state, materials, find))
+                .err()
+        });
+        erased.collect()
     }
 
     /// The audit log of a node that is whole, and the clients' history.

@@ -39,6 +39,25 @@ impl Scratch {
     }
 }
 
+/// The first file below a directory that holds these bytes. One that goes meanwhile holds nothing.
+pub(crate) fn find(dir: &Path, needle: &[u8]) -> Option<String> {
+    let mut entries: Vec<PathBuf> = fs::read_dir(dir)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path())
+        .collect();
+    entries.sort();
+    entries.into_iter().find_map(|path| {
+        if path.is_dir() {
+            return find(&path, needle);
+        }
+        let bytes = fs::read(&path).ok()?;
+        let found = memchr::memmem::find(&bytes, needle).is_some();
+        found.then(|| path.display().to_string())
+    })
+}
+
 impl Drop for Scratch {
     fn drop(&mut self) {
         // The next run removes what is left.

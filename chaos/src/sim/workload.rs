@@ -19,11 +19,13 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 /// How many kinds of calls there are.
-pub(crate) const KINDS: usize = 19;
+pub(crate) const KINDS: usize = 21;
 /// Kinds that every seed calls: to create keys, and to encrypt.
 pub(crate) const INDISPENSABLE: [usize; 2] = [0, 8];
 /// How often each kind is called, before a seed weighs it.
-const BASE: [u32; KINDS] = [3, 3, 4, 6, 1, 2, 2, 2, 18, 14, 5, 5, 5, 4, 2, 8, 3, 2, 1];
+const BASE: [u32; KINDS] = [
+    3, 3, 4, 6, 1, 2, 2, 2, 18, 14, 5, 5, 5, 4, 2, 8, 3, 2, 1, 2, 1,
+];
 /// Everything that is encrypted begins with this, so that it can be looked for where it must not be.
 pub(crate) const CANARY: &[u8] = b"plaintext-canary:";
 /// Who does what.
@@ -52,6 +54,8 @@ enum Kind {
     Repeat,
     ReadRoot,
     Compromise,
+    Destroy,
+    CancelDestroy,
 }
 
 impl Kind {
@@ -75,18 +79,21 @@ impl Kind {
         Self::Repeat,
         Self::ReadRoot,
         Self::Compromise,
+        Self::Destroy,
+        Self::CancelDestroy,
     ];
 
     /// Who calls it, as a rule.
     fn principal(self) -> &'static str {
         match self {
-            Self::Create | Self::Grant | Self::Revoke => "admin",
+            Self::Create | Self::Grant | Self::Revoke | Self::Destroy => "admin",
             Self::Rotate
             | Self::Suspend
             | Self::Resume
             | Self::Deactivate
             | Self::Activate
             | Self::Compromise
+            | Self::CancelDestroy
             | Self::ReadRoot => "ops",
             Self::Encrypt
             | Self::Decrypt
@@ -292,6 +299,15 @@ impl Worker {
             Kind::Deactivate => transition(self, Transition::Deactivate)?,
             Kind::Activate => transition(self, Transition::Activate)?,
             Kind::Compromise => transition(self, Transition::MarkCompromised)?,
+            Kind::CancelDestroy => transition(self, Transition::CancelDestruction)?,
+            Kind::Destroy => Asked::Destroy {
+                key: self.known_key()?,
+                version: self
+                    .rng
+                    .random_ratio(1, 2)
+                    .then(|| self.rng.random_range(1..=2)),
+                force: self.rng.random_ratio(2, 3),
+            },
             Kind::Grant => Asked::Grant(self.right()),
             Kind::Revoke => Asked::Revoke(self.right()),
             Kind::Encrypt => self.encrypt(1)?,

@@ -24,6 +24,9 @@ fn by_reason(reason: &str) -> Option<&'static str> {
         "KEY_COMPROMISED" => {
             "ask an administrator of the keyring: `conclave access grant NAME use-compromised KEYRING`"
         }
+        "KEY_IN_USE" => {
+            "see with `conclave key get` and `conclave audit list` who uses it; --force destroys it all the same"
+        }
         "MAC_INVALID" => {
             "check that the message is whole, and name the --version that the code was made with"
         }

@@ -72,8 +72,10 @@ pub enum Action {
     CreateKey,
     /// Make a new version.
     RotateKey,
-    /// Activate, suspend, resume, deactivate, mark as compromised.
+    /// Activate, suspend, resume, deactivate, mark as compromised, cancel a destruction.
     ChangeState,
+    /// Schedule the destruction of a key or a version.
+    DestroyKey,
     /// Grant and revoke roles, and see them.
     ManageAccess,
     /// Hold the ceremony.
@@ -94,7 +96,7 @@ impl Action {
             Self::UseKey => &[User],
             Self::UseCompromised => &[Role::UseCompromised],
             Self::ReadKey => &[Admin, Operator, User],
-            Self::CreateKey | Self::ManageAccess | Self::InitCustody => &[Admin],
+            Self::CreateKey | Self::DestroyKey | Self::ManageAccess | Self::InitCustody => &[Admin],
             Self::RotateKey | Self::ChangeState | Self::Seal | Self::Unseal | Self::ReadAudit => {
                 &[Admin, Operator]
             }

@@ -6,11 +6,13 @@ use crate::codec::{self, DecodeError};
 use crate::context::Labels;
 use crate::custody::{Custody, CustodyEvent};
 use crate::ids::{
-    AttemptId, ClusterId, KekNumber, KeyId, NodeId, RequestId, SetId, TimeMs, VersionNumber,
+    AttemptId, ClusterId, KekNumber, KeyId, NodeId, RequestId, Revision, SetId, TimeMs,
+    VersionNumber,
 };
-use crate::key::{Algorithm, Protection, RotationPeriod, Wrapped};
+use crate::key::{Algorithm, Protection, Wrapped};
 use crate::lifecycle::Transition;
 use crate::names::{KeyName, PrincipalName};
+use crate::period::{RotationPeriod, WaitingPeriod};
 use crate::planted::{Bug, is_planted};
 use crate::uses::UseBatch;
 use serde::{Deserialize, Serialize};
@@ -135,6 +137,23 @@ pub enum Change {
         /// `None`: it is rotated by hand only.
         every: Option<RotationPeriod>,
     },
+    /// The end of a key, or of one version, after a while.
+    ScheduleDestruction {
+        /// Which key.
+        name: KeyName,
+        /// `None`: the key as a whole.
+        version: Option<VersionNumber>,
+        /// How long it can be cancelled.
+        after: WaitingPeriod,
+        /// Refused if it was used in so many milliseconds before; `None`: whenever it was used. The node's own
+        /// rule, in force unless the caller insists.
+        unused_for_ms: Option<u64>,
+    },
+    /// A node has erased from its disk what was destroyed.
+    Erased {
+        /// Up to this revision.
+        through: Revision,
+    },
 }
 
 /// A new key, as its owner wants it.
@@ -164,6 +183,8 @@ impl Change {
             Self::RotateKey { .. } => "RotateKey",
             Self::Transition { transition, .. } => transition.operation(),
             Self::SetRotation { .. } => "SetKeyRotation",
+            Self::ScheduleDestruction { .. } => Transition::ScheduleDestruction.operation(),
+            Self::Erased { .. } => "EraseKeyMaterial",
             Self::Grant(_) => "Grant",
             Self::Revoke(_) => "Revoke",
             Self::InitCustody(_) => "InitCustody",
@@ -185,6 +206,8 @@ impl Change {
             | Self::RotateKey { .. }
             | Self::Transition { .. }
             | Self::SetRotation { .. }
+            | Self::ScheduleDestruction { .. }
+            | Self::Erased { .. }
             | Self::Grant(_)
             | Self::Revoke(_)
             | Self::Custody(_) => true,
@@ -223,8 +246,13 @@ impl Change {
                 | CustodyEvent::Unsealed { attempt, .. }
                 | CustodyEvent::Cancelled { attempt },
             ) => *attempt = AttemptId::default(),
+            // Nodes may be configured differently.
+            Self::ScheduleDestruction { unused_for_ms, .. } => {
+                *unused_for_ms = unused_for_ms.map(|_| 0);
+            }
             Self::Transition { .. }
             | Self::SetRotation { .. }
+            | Self::Erased { .. }
             | Self::Grant(_)
             | Self::Revoke(_)
             | Self::InitCustody(_)

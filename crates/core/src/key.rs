@@ -1,14 +1,15 @@
 //! Keys and their versions. Their states are in [`crate::lifecycle`].
 
 use crate::context::Labels;
+use crate::destruction::Destruction;
 use crate::ids::{KekNumber, KeyId, Revision, TimeMs, VersionNumber};
 use crate::lifecycle::KeyState;
-use crate::limits::{ROTATION_PERIOD_MS, WRAPPED_BYTES_MAX};
+use crate::limits::WRAPPED_BYTES_MAX;
 use crate::names::KeyName;
+use crate::period::RotationPeriod;
 use crate::planted::{Bug, is_planted};
 use serde::{Deserialize, Serialize};
 use std::fmt;
-use thiserror::Error;
 
 /// What a key computes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -129,8 +130,29 @@ pub struct KeyVersion {
     pub state: KeyState,
     /// When it was made.
     pub created_at: TimeMs,
-    /// Its material.
-    pub wrapped: Wrapped,
+    /// Its material; `None` once it is destroyed.
+    pub wrapped: Option<Wrapped>,
+    /// Set while it is `DESTROY_SCHEDULED` or DESTROYED.
+    pub destruction: Option<Box<Destruction>>,
+    /// How it was used: a row of its own, so that a use does not write the material anew.
+    #[serde(skip)]
+    pub usage: Usage,
+}
+
+/// How a version was used, by the records of the audit log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// Items that it protected or processed.
+    pub count: u64,
+    /// When it last did; meaningless if it never has.
+    pub last: TimeMs,
+}
+
+impl Usage {
+    /// When it was last used, if ever.
+    pub fn last_use(self) -> Option<TimeMs> {
+        (self.count > 0).then_some(self.last)
+    }
 }
 
 /// A named, long-lived key.
@@ -182,70 +204,20 @@ impl Versions {
         self.0.last().map(|(number, _)| *number)
     }
 
+    /// When one of them was last used.
+    pub fn last_use(&self) -> Option<TimeMs> {
+        self.iter().filter_map(|(_, it)| it.usage.last_use()).max()
+    }
+
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (VersionNumber, &mut KeyVersion)> {
+        self.0
+            .iter_mut()
+            .map(|(number, version)| (*number, version))
+    }
+
     /// All of them, in the order of their numbers.
     pub fn iter(&self) -> impl Iterator<Item = (VersionNumber, &KeyVersion)> {
         self.0.iter().map(|(number, version)| (*number, version))
-    }
-}
-
-/// How old a primary version may become: an hour to ten years, in whole milliseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "u64", into = "u64")]
-pub struct RotationPeriod(u64);
-
-/// A rotation period outside its bounds.
-#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
-#[error("a rotation period is an hour to ten years, not {0} ms")]
-pub struct RotationPeriodError(u64);
-
-impl RotationPeriod {
-    /// Of so many milliseconds.
-    ///
-    /// # Errors
-    /// If it is shorter than an hour or longer than ten years.
-    pub fn from_ms(period_ms: u64) -> Result<Self, RotationPeriodError> {
-        if ROTATION_PERIOD_MS.contains(&period_ms) {
-            Ok(Self(period_ms))
-        } else {
-            Err(RotationPeriodError(period_ms))
-        }
-    }
-
-    /// In milliseconds.
-    pub fn as_ms(self) -> u64 {
-        self.0
-    }
-
-    fn after(self, time: TimeMs) -> TimeMs {
-        TimeMs(time.0.saturating_add(self.0))
-    }
-}
-
-/// In the largest unit that leaves no rest: `90d`, `36h`, `5400s`, `3600001ms`.
-impl fmt::Display for RotationPeriod {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let units = [(86_400_000, "d"), (3_600_000, "h"), (1_000, "s"), (1, "ms")];
-        let whole = |(length_ms, _): &(u64, _)| self.0.is_multiple_of(*length_ms);
-        let (length_ms, unit) = units.into_iter().find(whole).unwrap_or((1, "ms"));
-        write!(
-            f,
-            "{}{unit}",
-            self.0.checked_div(length_ms).unwrap_or_default()
-        )
-    }
-}
-
-impl TryFrom<u64> for RotationPeriod {
-    type Error = RotationPeriodError;
-
-    fn try_from(period_ms: u64) -> Result<Self, RotationPeriodError> {
-        Self::from_ms(period_ms)
-    }
-}
-
-impl From<RotationPeriod> for u64 {
-    fn from(period: RotationPeriod) -> Self {
-        period.0
     }
 }
 
@@ -272,6 +244,8 @@ pub struct KeyInfo {
     pub activate_at: Option<TimeMs>,
     /// How old the primary version may become while the key is ACTIVE; then a node makes the next one.
     pub rotate_every: Option<RotationPeriod>,
+    /// Set while the key as a whole is `DESTROY_SCHEDULED` or DESTROYED.
+    pub destruction: Option<Box<Destruction>>,
     /// Changes with every change of the key or of its versions.
     pub revision: Revision,
 }
@@ -296,6 +270,8 @@ impl Key {
             number,
             state: version.state,
             created_at: version.created_at,
+            destruction: version.destruction.clone(),
+            usage: version.usage,
         };
         KeyView {
             info: self.info.clone(),
@@ -332,7 +308,7 @@ impl KeyView {
 }
 
 /// A version as users see it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VersionView {
     /// From 1.
     pub number: VersionNumber,
@@ -340,6 +316,10 @@ pub struct VersionView {
     pub state: KeyState,
     /// When it was made.
     pub created_at: TimeMs,
+    /// Set while it is `DESTROY_SCHEDULED` or DESTROYED.
+    pub destruction: Option<Box<Destruction>>,
+    /// How it was used.
+    pub usage: Usage,
 }
 
 #[cfg(test)]
@@ -352,11 +332,9 @@ mod tests {
         KeyVersion {
             state: KeyState::Active,
             created_at: TimeMs(created_at),
-            wrapped: Wrapped {
-                kek: KekNumber(1),
-                blob: vec![7],
-                tag: Vec::new(),
-            },
+            wrapped: None,
+            destruction: None,
+            usage: Usage::default(),
         }
     }
 

@@ -19,12 +19,14 @@ mod codec;
 pub mod command;
 pub mod context;
 pub mod custody;
+pub mod destruction;
 mod ids;
 pub mod key;
 pub mod lifecycle;
 pub mod limits;
 mod names;
 pub mod outcome;
+mod period;
 pub mod planted;
 mod state;
 pub mod uses;
@@ -35,16 +37,18 @@ pub use codec::DecodeError;
 pub use command::{Actor, Body, Change, Command, KeySpec, Write};
 pub use context::{EncryptionContext, Labels, Pairs, PairsError};
 pub use custody::{Custodian, Custody, CustodyEvent, RootWrapped};
+pub use destruction::{Destroyed, Destruction};
 pub use ids::{
     AttemptId, AuditSequence, ClusterId, Generation, KekNumber, KeyId, LogIndex, NodeId, RequestId,
     Revision, SetId, TimeMs, VersionNumber,
 };
 pub use key::{
-    Algorithm, Key, KeyInfo, KeyVersion, KeyView, Protection, Purpose, RotationPeriod,
-    RotationPeriodError, VersionView, Versions, Wrapped,
+    Algorithm, Key, KeyInfo, KeyVersion, KeyView, Protection, Purpose, Usage, VersionView,
+    Versions, Wrapped,
 };
 pub use lifecycle::{KeyState, Transition};
 pub use names::{CustodianName, KeyName, KeyringName, NameError, PrincipalName};
 pub use outcome::{Outcome, Refusal, Written};
+pub use period::{RotationPeriod, RotationPeriodError, WaitingPeriod, WaitingPeriodError};
 pub use state::{CorruptRow, Denial, RowChange, State, Table, UsePermit};
 pub use uses::{BatchId, Direction, Operation, UseBatch, UseRecord, UseRefusal, UsedKey, Verdict};

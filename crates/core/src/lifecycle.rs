@@ -17,6 +17,10 @@ pub enum KeyState {
     Deactivated,
     /// Known to others, or feared to be: processes only for those who may use what is compromised.
     Compromised,
+    /// Does nothing, and is destroyed at its date unless somebody cancels that.
+    DestroyScheduled,
+    /// Its material is gone; what it was and what became of it stays known.
+    Destroyed,
 }
 
 /// A change of state.
@@ -32,16 +36,25 @@ pub enum Transition {
     Deactivate,
     /// ACTIVE or SUSPENDED to COMPROMISED.
     MarkCompromised,
+    /// `PRE_ACTIVE`, DEACTIVATED or COMPROMISED to `DESTROY_SCHEDULED`.
+    ScheduleDestruction,
+    /// `DESTROY_SCHEDULED` to DEACTIVATED.
+    CancelDestruction,
+    /// `DESTROY_SCHEDULED` to DESTROYED; only a date does it.
+    Destroy,
 }
 
 impl Transition {
     /// All of them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 8] = [
         Self::Activate,
         Self::Suspend,
         Self::Resume,
         Self::Deactivate,
         Self::MarkCompromised,
+        Self::ScheduleDestruction,
+        Self::CancelDestruction,
+        Self::Destroy,
     ];
 
     /// The state that it leads to.
@@ -49,8 +62,10 @@ impl Transition {
         match self {
             Self::Activate | Self::Resume => KeyState::Active,
             Self::Suspend => KeyState::Suspended,
-            Self::Deactivate => KeyState::Deactivated,
+            Self::Deactivate | Self::CancelDestruction => KeyState::Deactivated,
             Self::MarkCompromised => KeyState::Compromised,
+            Self::ScheduleDestruction => KeyState::DestroyScheduled,
+            Self::Destroy => KeyState::Destroyed,
         }
     }
 
@@ -62,18 +77,28 @@ impl Transition {
             Self::Resume => "ResumeKey",
             Self::Deactivate => "DeactivateKey",
             Self::MarkCompromised => "MarkKeyCompromised",
+            Self::ScheduleDestruction => "ScheduleKeyDestruction",
+            Self::CancelDestruction => "CancelKeyDestruction",
+            Self::Destroy => "DestroyKey",
         }
+    }
+
+    /// Whether a caller asks for it in so many words. The others take more to be said, or a date.
+    pub fn is_by_hand(self) -> bool {
+        !matches!(self, Self::ScheduleDestruction | Self::Destroy)
     }
 }
 
 impl KeyState {
     /// All of them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 7] = [
         Self::PreActive,
         Self::Active,
         Self::Suspended,
         Self::Deactivated,
         Self::Compromised,
+        Self::DestroyScheduled,
+        Self::Destroyed,
     ];
 
     /// The state after `transition`, or `None` if it does not lead out of this one.
@@ -85,6 +110,13 @@ impl KeyState {
             Transition::Deactivate | Transition::MarkCompromised => {
                 matches!(self, Self::Active | Self::Suspended)
             }
+            Transition::ScheduleDestruction => {
+                matches!(
+                    self,
+                    Self::PreActive | Self::Deactivated | Self::Compromised
+                )
+            }
+            Transition::CancelDestruction | Transition::Destroy => self == Self::DestroyScheduled,
         };
         allowed.then(|| transition.target())
     }
@@ -107,6 +139,8 @@ impl KeyState {
             Self::Suspended => "SUSPENDED",
             Self::Deactivated => "DEACTIVATED",
             Self::Compromised => "COMPROMISED",
+            Self::DestroyScheduled => "DESTROY_SCHEDULED",
+            Self::Destroyed => "DESTROYED",
         }
     }
 }

@@ -36,6 +36,8 @@ pub const RECIPIENT_BYTES_MAX: usize = 4 * 1024;
 pub const TICK_WORK_MAX: usize = 1_000;
 /// Milliseconds of a rotation period: an hour to ten years.
 pub const ROTATION_PERIOD_MS: RangeInclusive<u64> = 3_600_000..=10 * 366 * 24 * 3_600_000;
+/// Milliseconds that a destruction waits: 1 to 90 days.
+pub const DESTRUCTION_WAIT_MS: RangeInclusive<u64> = 86_400_000..=90 * 86_400_000;
 /// Bytes of a key's name at most.
 pub const KEY_NAME_BYTES_MAX: usize = 255;
 /// Segments of a key's name at most.

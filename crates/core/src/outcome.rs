@@ -6,6 +6,7 @@ use crate::ids::VersionNumber;
 use crate::key::KeyView;
 use crate::lifecycle::{KeyState, Transition};
 use crate::names::KeyName;
+use crate::period::write_length;
 use crate::uses::Verdict;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -72,7 +73,7 @@ pub enum Refusal {
         version: VersionNumber,
     },
     /// The state machine has no such step.
-    #[error("{what} is {from}, and from there it cannot become {}", .transition.target())]
+    #[error("{what} is {from}, and {}", impossible(*.transition))]
     WrongState {
         /// The key, or a version of it.
         what: String,
@@ -121,6 +122,44 @@ pub enum Refusal {
     /// The same request id asked for something else before.
     #[error("this request id was used for another request: draw a new one for each")]
     RequestReused,
+    /// What is to be destroyed was used not long ago.
+    #[error(
+        "{what} was used {} before, and what was used in the last {} is not destroyed: find out who still needs it, or \
+         insist (`--force`)",
+        Length(*.ago_ms), Length(*.unused_for_ms)
+    )]
+    RecentlyUsed {
+        /// The key, or a version of it.
+        what: String,
+        /// How long ago it was last used.
+        ago_ms: u64,
+        /// The node's rule.
+        unused_for_ms: u64,
+    },
+}
+
+struct Length(u64);
+
+impl std::fmt::Display for Length {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // To the second: nobody asks for more.
+        write_length(self.0.div_ceil(1_000).saturating_mul(1_000), f)
+    }
+}
+
+fn impossible(transition: Transition) -> String {
+    match transition {
+        Transition::CancelDestruction => "no destruction of it is scheduled".to_owned(),
+        Transition::Activate
+        | Transition::Suspend
+        | Transition::Resume
+        | Transition::Deactivate
+        | Transition::MarkCompromised
+        | Transition::ScheduleDestruction
+        | Transition::Destroy => {
+            format!("from there it cannot become {}", transition.target())
+        }
+    }
 }
 
 /// An action, by its stored name.
@@ -140,6 +179,8 @@ pub enum ActionName {
     Seal,
     /// See [`Action::Unseal`].
     Unseal,
+    /// See [`Action::DestroyKey`].
+    DestroyKey,
 }
 
 impl ActionName {
@@ -153,6 +194,7 @@ impl ActionName {
             Self::InitCustody => Action::InitCustody,
             Self::Seal => Action::Seal,
             Self::Unseal => Action::Unseal,
+            Self::DestroyKey => Action::DestroyKey,
         }
     }
 }
@@ -164,6 +206,7 @@ fn describe(action: ActionName) -> &'static str {
         ActionName::ChangeState => {
             "change the state of keys of this keyring (it takes admin or operator)"
         }
+        ActionName::DestroyKey => "destroy keys of this keyring (it takes admin)",
         ActionName::ManageAccess => "manage access to this keyring (it takes admin)",
         ActionName::InitCustody => "hold the ceremony (it takes admin on '*')",
         ActionName::Seal => "seal a node (it takes admin or operator on '*', or a custodian)",
@@ -207,6 +250,8 @@ pub enum Malformation {
     ActivationDate,
     /// An algorithm that the protection does not offer.
     AlgorithmProtection,
+    /// A step that takes more to be said, or a date.
+    Transition,
 }
 
 impl std::fmt::Display for Malformation {
@@ -223,6 +268,7 @@ impl std::fmt::Display for Malformation {
                 "the algorithm is offered at protection SOFTWARE only; at protection HSM there are AES-256-GCM and \
                  HMAC-SHA-256"
             }
+            Self::Transition => "this step cannot be asked for by itself",
         })
     }
 }
@@ -245,6 +291,7 @@ impl Refusal {
             Self::StaleSet => "SHARE_SET_REPLACED",
             Self::LastAdmin => "LAST_ADMIN",
             Self::RequestReused => "REQUEST_ID_REUSED",
+            Self::RecentlyUsed { .. } => "KEY_IN_USE",
         }
     }
 }

@@ -47,11 +47,13 @@ pub enum Bug {
     SnapshotOlderThanItsId,
     /// A linearizable read is answered from what the node has.
     ReadWithoutIndex,
+    /// A node says that it has erased what was destroyed, and has not.
+    SayErased,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::AcknowledgeBeforeCommit,
         Self::SkipVoteSync,
         Self::AcknowledgeBeforeSync,
@@ -73,6 +75,7 @@ impl Bug {
         Self::TimeRunsBackwards,
         Self::SnapshotOlderThanItsId,
         Self::ReadWithoutIndex,
+        Self::SayErased,
     ];
 }
 

@@ -8,7 +8,7 @@ use conclave_core::{
     Generation, Grant, KekNumber, KeyId, KeyName, KeySpec, KeyState, KeyringName, LogIndex, NodeId,
     Operation, Outcome, Pairs, PrincipalName, Protection, Refusal, RequestId, Revision, Role,
     RootWrapped, RotationPeriod, Scope, SetId, State, Table, TimeMs, Transition, UseBatch,
-    UseRecord, UseRefusal, UsedKey, Verdict, VersionNumber, Wrapped, Write, Written,
+    UseRecord, UseRefusal, UsedKey, Verdict, VersionNumber, WaitingPeriod, Wrapped, Write, Written,
     outcome::{ActionName, LimitedThing, Malformation},
 };
 use prost::Message as _;
@@ -239,6 +239,15 @@ fn later_changes() -> Vec<(&'static str, Change)> {
             "grant-use-compromised",
             Change::Grant(grant(keyring(), Role::UseCompromised)),
         ),
+        (
+            "destroy-version",
+            Change::ScheduleDestruction {
+                name: key_name(),
+                version: Some(VersionNumber(2)),
+                after: WaitingPeriod::from_ms(30 * 86_400_000).expect("within its bounds"),
+                unused_for_ms: Some(7 * 86_400_000),
+            },
+        ),
     ]
 }
 
@@ -279,7 +288,34 @@ fn commands() -> Vec<(&'static str, Command)> {
     };
     all.push(("uses-random", command(batch(1, vec![random]))));
     all.push(("tick", command(Body::Tick)));
+    all.push(("uses-counted", command(batch(2, vec![counted()]))));
+    let later = Command {
+        time: TimeMs(1_700_000_000_000 + 30 * 86_400_000),
+        ..command(Body::Tick)
+    };
+    all.push(("tick-that-destroys", later));
+    let erased = Change::Erased {
+        through: Revision(u64::try_from(all.len()).expect("few")),
+    };
+    all.push(("erased", write(91, Actor::Node, erased)));
+    // By now the requests before are forgotten.
+    let remembered = Change::Grant(grant(keyring(), Role::Admin));
+    all.push(("grant-admin", write(92, root(), remembered)));
     all
+}
+
+/// A use that the state of its time allows.
+fn counted() -> UseRecord {
+    let used = UsedKey {
+        revision: Revision(23),
+        ..record(0, None).key.expect("it has one")
+    };
+    UseRecord {
+        key: Some(used),
+        destination: None,
+        access_revision: Revision(22),
+        ..record(0, None)
+    }
 }
 
 #[test]
@@ -344,6 +380,15 @@ fn refusals() -> Vec<Refusal> {
         ]
         .map(Refusal::Malformed),
     );
+    all.extend([
+        Refusal::Malformed(Malformation::Transition),
+        Refusal::PermissionDenied(ActionName::DestroyKey),
+        Refusal::RecentlyUsed {
+            what: "key payments/card-pan".to_owned(),
+            ago_ms: 86_400_000,
+            unused_for_ms: 7 * 86_400_000,
+        },
+    ]);
     all
 }
 

@@ -7,6 +7,8 @@ mod access;
 mod ceremony;
 #[path = "incidents/cluster.rs"]
 mod cluster;
+#[path = "incidents/destruction.rs"]
+mod destruction;
 #[path = "incidents/expiry.rs"]
 mod expiry;
 #[path = "incidents/log.rs"]

@@ -174,6 +174,15 @@ fn rows_that_do_not_fit_are_refused() {
         rows.insert((Table::Requests, vec![255; 8]), row);
     };
     assert_eq!(refused(not_given), Table::Requests);
+    let too_much_erased = |rows: &mut Rows| {
+        rows.insert((Table::Erased, vec![0, 0, 0, 0, 0, 0, 0, 1]), vec![1, 9]);
+    };
+    assert_eq!(refused(too_much_erased), Table::Erased);
+    let use_of_nothing = |rows: &mut Rows| {
+        let name = [vec![1; 16], vec![0, 0, 0, 2]].concat();
+        rows.insert((Table::Usage, name), vec![1, 3, 3]);
+    };
+    assert_eq!(refused(use_of_nothing), Table::Usage);
     let nodeless = |rows: &mut Rows| {
         rows.retain(|(table, name), _| *table != Table::Batches || name.len() == 24);
     };

@@ -104,3 +104,17 @@ pub enum ReadError {
         fault: String,
     },
 }
+
+/// Why what was destroyed is not erased from this node's disk yet.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum EraseError {
+    /// It takes longer.
+    #[error("{why}: tried again")]
+    Unfinished {
+        /// What is waited for.
+        why: String,
+    },
+    /// The disk.
+    #[error(transparent)]
+    Storage(#[from] StoreError),
+}

@@ -9,6 +9,7 @@
 
 mod codec;
 mod config;
+mod erase;
 mod error;
 mod fault;
 mod identity;
@@ -28,7 +29,7 @@ mod storage_tests;
 mod types;
 
 pub use config::ReplicaConfig;
-pub use error::{ProposeError, RaftError, ReadError};
+pub use error::{EraseError, ProposeError, RaftError, ReadError};
 pub use identity::{Identity, format, identity};
 pub use peers::PeerApi;
 pub use replica::Replica;

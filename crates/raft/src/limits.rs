@@ -66,3 +66,7 @@ pub const LEADER_PAUSE: Duration = Duration::from_millis(20);
 pub const PROPOSAL_DEADLINE_MAX: Duration = Duration::from_secs(120);
 /// Bytes of a peer's words that get into our own errors.
 pub const PEER_TEXT_BYTES_MAX: usize = 256;
+/// How long the snapshot that an erasure needs may take, before it is tried again.
+pub const SNAPSHOT_PATIENCE: Duration = Duration::from_secs(60);
+/// How long a purge of the log may take, before a leader that cannot do it hands over leadership.
+pub const PURGE_PATIENCE: Duration = Duration::from_secs(3);

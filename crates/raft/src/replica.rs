@@ -45,6 +45,10 @@ pub(crate) struct Core {
 }
 
 impl Core {
+    pub(crate) fn log(&self) -> &StoreSlot {
+        &self.log
+    }
+
     /// The node that this one holds for the leader.
     pub(crate) fn leader(&self) -> Option<NodeId> {
         self.raft
@@ -312,9 +316,8 @@ impl Replica {
         }
     }
 
-    #[cfg(test)]
-    pub(crate) fn core(&self) -> Arc<Core> {
-        Arc::clone(&self.0)
+    pub(crate) fn core(&self) -> &Arc<Core> {
+        &self.0
     }
 
     async fn step_down(&self, deadline: Instant) {

@@ -99,6 +99,12 @@ impl StoreSlot {
         settled.await.unwrap_or_else(|_| Err(self.closed()))
     }
 
+    /// Erases what was overwritten or removed in a table. An error does not end the replica, as above.
+    pub(crate) async fn erase(&self, table: &'static str) -> Result<(), StoreError> {
+        let erased = self.ask(|store, done| store.erase(table, done));
+        erased.await.unwrap_or_else(|_| Err(self.closed()))
+    }
+
     /// Takes a checkpoint; the answer comes when it is complete. An error does not end the replica, as above.
     pub(crate) fn checkpoint(&self, name: &str, meta: &[u8]) -> Awaited<Checkpoint> {
         self.ask(|store, taken| store.checkpoint(name, meta, taken))

@@ -251,6 +251,7 @@ fn refusal_code(refusal: &Refusal) -> Code {
         Refusal::KeyExists(_) => Code::AlreadyExists,
         Refusal::WrongState { .. }
         | Refusal::NotRotatable { .. }
+        | Refusal::RecentlyUsed { .. }
         | Refusal::CustodySettled
         | Refusal::NoCustody
         | Refusal::StaleSet

@@ -1,7 +1,9 @@
-//! What a node does without being asked: form the cluster, tick, rotate keys, watch its HSM, and recover its storage.
+//! What a node does without being asked: form the cluster, tick, rotate keys, erase what was destroyed, watch its HSM,
+//! and recover its storage.
 
 use crate::context::NodeContext;
 use crate::custody::{resume_from_token, seal_by_itself};
+use crate::erasure::erase_destroyed;
 use crate::limits::{
     FORM_INTERVAL, HSM_CHECK_INTERVAL, SHUTDOWN_MAX, STORAGE_PROBE_INTERVAL, STORAGE_REST,
     TICK_INTERVAL,
@@ -24,6 +26,7 @@ pub(crate) fn spawn(
 ) {
     tasks.spawn(lead(context.clone(), stopping.clone()));
     tasks.spawn(rotate_due_keys(context.clone(), stopping.clone()));
+    tasks.spawn(erase_destroyed(context.clone(), stopping.clone()));
     tasks.spawn(watch_hsm(context.clone(), stopping.clone()));
     tasks.spawn(watch_storage(context.clone(), stopping.clone()));
 }

@@ -8,6 +8,7 @@ pub mod config;
 mod context;
 mod custody;
 mod drawn;
+mod erasure;
 mod error;
 mod health;
 mod jobs;

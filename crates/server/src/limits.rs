@@ -90,6 +90,10 @@ pub const FORM_INTERVAL: Duration = Duration::from_millis(50);
 pub const TICK_INTERVAL: Duration = Duration::from_secs(1);
 /// Keys rotated because their period has passed, at most, before a pause of [`TICK_INTERVAL`].
 pub const ROTATIONS_PER_TURN_MAX: usize = 256;
+/// How long a destruction waits unless the caller says otherwise.
+pub const WAITING_PERIOD_DEFAULT: Duration = Duration::from_secs(30 * 86_400);
+/// How long the word of a node that it has erased what was destroyed may take to commit.
+pub const ERASURE_PATIENCE: Duration = Duration::from_secs(5);
 /// How long a key's rotation may be overdue before a node that does not lead makes it.
 pub const ROTATION_GRACE: Duration = Duration::from_secs(60);
 /// How long one such rotation may take to commit.

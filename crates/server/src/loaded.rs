@@ -105,6 +105,20 @@ impl LoadedVersions {
         }
     }
 
+    /// Forgets the versions that are `gone`, and removes them from the HSM.
+    pub(crate) fn forget_all(&self, gone: impl Fn(KeyId, VersionNumber) -> bool) {
+        let is_gone = |name: &Name| gone(name.0, name.1);
+        let removed: Vec<Entry> = {
+            let table = &mut *self.table.write();
+            table.clock.retain(|name| !is_gone(name));
+            let removed = table.versions.extract_if(|name, _| is_gone(name));
+            removed.map(|(_, entry)| entry).collect()
+        };
+        for entry in removed {
+            self.remove_from_hsm(&entry.loaded);
+        }
+    }
+
     /// In the background: whoever evicts does not wait for the HSM. A use that still holds the handle is answered
     /// `KeyGone` and loads the version again.
     fn remove_from_hsm(&self, loaded: &Loaded) {
@@ -170,6 +184,24 @@ mod tests {
         table.forget(KeyId([1; 16]), VersionNumber(1));
         assert!(!holds(&table, 1));
         assert!(!Arc::ptr_eq(&first, &insert(&table, 1)));
+    }
+
+    #[test]
+    fn what_is_gone_is_forgotten() {
+        let table = table(4);
+        for number in 1..=3 {
+            insert(&table, number);
+        }
+        table.forget_all(|id, number| id == KeyId([1; 16]) && number.0 != 2);
+        assert_eq!(
+            [1, 2, 3].map(|number| holds(&table, number)),
+            [false, true, false]
+        );
+        assert_eq!(table.table.read().clock.len(), 1);
+        for number in 4..=6 {
+            insert(&table, number);
+        }
+        assert!(holds(&table, 2) && holds(&table, 6), "there is room again");
     }
 
     #[test]

@@ -183,6 +183,11 @@ impl Unsealed {
         ))
     }
 
+    /// Forgets the material of versions that are `gone`.
+    pub fn forget_versions(&self, gone: impl Fn(KeyId, VersionNumber) -> bool) {
+        self.versions.forget_all(gone);
+    }
+
     /// The share set of the root key.
     pub fn set(&self) -> SetId {
         self.set

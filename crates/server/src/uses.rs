@@ -92,7 +92,7 @@ pub(crate) fn decide(
                 protection: permit.info.protection,
                 algorithm: permit.info.algorithm,
                 number: permit.number,
-                wrapped: permit.version.wrapped.clone(),
+                wrapped: permit.wrapped.clone(),
             }),
         },
         Err(denial) => {

@@ -10,7 +10,7 @@ const LINE_EVERY: Duration = Duration::from_secs(20);
 /// So many seeds must reach everything.
 const ENOUGH_SEEDS: u64 = 60;
 /// Rare states that a campaign must reach, besides every kind of fault.
-const RARE: [&str; 21] = [
+const RARE: [&str; 25] = [
     "leader change during a batch",
     "retry verdict",
     "snapshot installed",
@@ -27,6 +27,10 @@ const RARE: [&str; 21] = [
     "call refused",
     "call MarkKeyCompromised",
     "call refused for what is compromised",
+    "call ScheduleKeyDestruction",
+    "call CancelKeyDestruction",
+    "key destroyed",
+    "material erased",
     "call unknown",
     "call repeated",
     "run on RocksDB",

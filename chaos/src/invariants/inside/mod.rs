@@ -1,6 +1,7 @@
 //! Properties that look into the simulated nodes after every step: their disks, logs, roles and states.
 
 pub mod commits_are_on_a_quorum;
+pub mod destroyed_is_erased;
 pub mod disks_are_alike;
 pub mod leader_ids_are_used_once;
 pub mod leaders_are_complete;

@@ -22,6 +22,10 @@ unary! { KeyServiceClient<_>:
     deactivate_key = deactivate_key(TransitionRequest) -> Key;
     /// Moves a key or a version to `COMPROMISED`.
     mark_key_compromised = mark_key_compromised(TransitionRequest) -> Key;
+    /// Schedules the destruction of a key or a version.
+    schedule_key_destruction = schedule_key_destruction(ScheduleKeyDestructionRequest) -> Key;
+    /// Moves a key or a version from `DESTROY_SCHEDULED` to `DEACTIVATED`.
+    cancel_key_destruction = cancel_key_destruction(TransitionRequest) -> Key;
     /// Gives a key another rotation period, or none.
     set_key_rotation = set_key_rotation(SetKeyRotationRequest) -> Key;
 }

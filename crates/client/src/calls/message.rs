@@ -62,6 +62,7 @@ identified!(
     ReEncryptRequest,
     RevokeRequest,
     RotateKeyRequest,
+    ScheduleKeyDestructionRequest,
     SetKeyRotationRequest,
     SealRequest,
     SubmitShareRequest wipes share,

@@ -4,7 +4,7 @@
 use super::State;
 use crate::access::{Action, Scope};
 use crate::ids::{Revision, VersionNumber};
-use crate::key::{Algorithm, Key, KeyInfo, KeyVersion};
+use crate::key::{Algorithm, Key, KeyInfo, KeyVersion, Wrapped};
 use crate::lifecycle::KeyState;
 use crate::names::{KeyName, PrincipalName};
 use crate::uses::{Direction, Operation, UseRefusal, UsedKey};
@@ -17,8 +17,8 @@ pub struct UsePermit<'a> {
     pub info: &'a KeyInfo,
     /// Which version.
     pub number: VersionNumber,
-    /// The version.
-    pub version: &'a KeyVersion,
+    /// Its material.
+    pub wrapped: &'a Wrapped,
 }
 
 impl UsePermit<'_> {
@@ -147,10 +147,12 @@ impl State {
                 .permits(principal, Action::UseCompromised, &scope)
         };
         check_state(key, number, version, direction, may_use_compromised)?;
+        // Only what is DESTROYED has none, and that was refused above.
+        let wrapped = version.wrapped.as_ref().ok_or_else(missing)?;
         Ok(UsePermit {
             info: &key.info,
             number,
-            version,
+            wrapped,
         })
     }
 

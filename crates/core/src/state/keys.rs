@@ -3,12 +3,14 @@
 use super::writes::{Answer, limit};
 use super::{Place, State};
 use crate::command::KeySpec;
+use crate::destruction::Destruction;
 use crate::ids::{KeyId, SetId, VersionNumber};
-use crate::key::{Key, KeyInfo, KeyVersion, RotationPeriod, Versions, Wrapped};
+use crate::key::{Key, KeyInfo, KeyVersion, Usage, Versions, Wrapped};
 use crate::lifecycle::{KeyState, Transition};
 use crate::limits::{KEYS_MAX, VERSIONS_MAX};
 use crate::names::KeyName;
 use crate::outcome::{LimitedThing, Malformation, Refusal, Written};
+use crate::period::RotationPeriod;
 
 impl State {
     pub(super) fn key_answer(&self, name: &KeyName) -> Answer {
@@ -62,6 +64,7 @@ impl State {
             created_at: place.time,
             activate_at: spec.activate_at,
             rotate_every: spec.rotate_every,
+            destruction: None,
             revision: place.revision,
         };
         let version = new_version(place, wrapped);
@@ -120,29 +123,48 @@ impl State {
         self.key_answer(name)
     }
 
-    /// Moves a key as a whole; answers where it came from.
-    pub(super) fn transition_key(
+    /// Moves a key as a whole, or one version of it, whose destruction becomes `destruction`; answers where it came from.
+    pub(super) fn step(
         &mut self,
         place: Place,
         name: &KeyName,
+        version: Option<VersionNumber>,
         transition: Transition,
+        destruction: Option<Box<Destruction>>,
     ) -> Result<KeyState, Refusal> {
         let key = self
             .keys
             .get_mut(name)
             .ok_or_else(|| Refusal::KeyNotFound(name.clone()))?;
-        let from = key.info.state;
-        let what = || format!("key {name}");
-        let to = from
-            .after(transition)
-            .ok_or_else(|| wrong_state(what(), from, transition))?;
+        let from = state_of(key, version)?;
+        let to = from.after(transition).ok_or_else(|| Refusal::WrongState {
+            what: describe(name, version),
+            from,
+            transition,
+        })?;
         self.schedule.remove(key);
-        key.info.state = to;
-        key.info.activate_at = None;
         key.info.revision = place.revision;
+        let versions = &mut key.versions;
+        let one = version.and_then(|number| Some((number, versions.get_mut(number)?)));
+        let mut changed = None;
+        if let Some((number, version)) = one {
+            version.state = to;
+            version.destruction = destruction;
+            if to == KeyState::Destroyed {
+                version.wrapped = None;
+            }
+            changed = Some((number, version.clone()));
+        } else {
+            key.info.state = to;
+            key.info.activate_at = None;
+            key.info.destruction = destruction;
+        }
         self.schedule.add(key);
         let info = key.info.clone();
         self.save_key(&info);
+        if let Some((number, version)) = changed {
+            self.save_version(info.id, number, &version);
+        }
         Ok(from)
     }
 
@@ -157,6 +179,12 @@ impl State {
             .keys
             .get_mut(name)
             .ok_or_else(|| Refusal::KeyNotFound(name.clone()))?;
+        if key.info.state == KeyState::Destroyed {
+            return Err(Refusal::NotRotatable {
+                name: name.clone(),
+                state: KeyState::Destroyed,
+            });
+        }
         self.schedule.remove(key);
         key.info.rotate_every = every;
         key.info.revision = place.revision;
@@ -165,33 +193,26 @@ impl State {
         self.save_key(&info);
         self.key_answer(name)
     }
+}
 
-    pub(super) fn transition_version(
-        &mut self,
-        place: Place,
-        name: &KeyName,
-        number: VersionNumber,
-        transition: Transition,
-    ) -> Result<KeyState, Refusal> {
-        let key = self
-            .keys
-            .get_mut(name)
-            .ok_or_else(|| Refusal::KeyNotFound(name.clone()))?;
-        let missing = || Refusal::VersionNotFound {
-            name: name.clone(),
-            version: number,
-        };
-        let version = key.versions.get_mut(number).ok_or_else(missing)?;
-        let from = version.state;
-        let what = || format!("version {number} of key {name}");
-        version.state = from
-            .after(transition)
-            .ok_or_else(|| wrong_state(what(), from, transition))?;
-        key.info.revision = place.revision;
-        let (info, version) = (key.info.clone(), version.clone());
-        self.save_version(info.id, number, &version);
-        self.save_key(&info);
-        Ok(from)
+/// The state of a key as a whole, or of one version of it.
+pub(super) fn state_of(key: &Key, version: Option<VersionNumber>) -> Result<KeyState, Refusal> {
+    let Some(number) = version else {
+        return Ok(key.info.state);
+    };
+    let found = key.versions.get(number);
+    let missing = || Refusal::VersionNotFound {
+        name: key.info.name.clone(),
+        version: number,
+    };
+    found.map(|version| version.state).ok_or_else(missing)
+}
+
+/// The key, or a version of it, in the words of a refusal.
+pub(super) fn describe(name: &KeyName, version: Option<VersionNumber>) -> String {
+    match version {
+        None => format!("key {name}"),
+        Some(number) => format!("version {number} of key {name}"),
     }
 }
 
@@ -199,14 +220,8 @@ fn new_version(place: Place, wrapped: &Wrapped) -> KeyVersion {
     KeyVersion {
         state: KeyState::Active,
         created_at: place.time,
-        wrapped: wrapped.clone(),
-    }
-}
-
-fn wrong_state(what: String, from: KeyState, transition: Transition) -> Refusal {
-    Refusal::WrongState {
-        what,
-        from,
-        transition,
+        wrapped: Some(wrapped.clone()),
+        destruction: None,
+        usage: Usage::default(),
     }
 }

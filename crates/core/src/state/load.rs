@@ -3,12 +3,13 @@
 use super::State;
 use super::batches::{AppliedBatch, BatchMemory, Incarnations};
 use super::requests::{Remembered, RequestMemory};
-use super::rows::{CUSTODY_ROW, META_ROW, Meta, Table};
+use super::rows::{CUSTODY_ROW, META_ROW, Meta, Table, version_row};
 use crate::access::{Access, Grant};
 use crate::codec::{self, DecodeError};
 use crate::custody::Custody;
-use crate::ids::{KeyId, NodeId, VersionNumber};
-use crate::key::{Key, KeyInfo, Versions};
+use crate::destruction::Destruction;
+use crate::ids::{KeyId, NodeId, Revision, VersionNumber};
+use crate::key::{Key, KeyInfo, Usage, Versions};
 use crate::lifecycle::KeyState;
 use crate::uses::BatchId;
 use serde::de::DeserializeOwned;
@@ -62,6 +63,8 @@ struct Loader {
     meta: Option<Meta>,
     infos: BTreeMap<KeyId, KeyInfo>,
     versions: BTreeMap<KeyId, Versions>,
+    usages: BTreeMap<(KeyId, VersionNumber), Usage>,
+    erased: BTreeMap<NodeId, Revision>,
     grants: BTreeSet<Grant>,
     custody: Option<Custody>,
     requests: BTreeMap<u64, Remembered>,
@@ -79,6 +82,13 @@ fn numbers<const N: usize>(key: &[u8]) -> Option<[u64; N]> {
         return None;
     }
     Some(found.map(Option::unwrap_or_default))
+}
+
+/// Splits the name of a version's row.
+fn version_of(key: &[u8]) -> Option<(KeyId, VersionNumber)> {
+    let (id, number) = key.split_at_checked(16)?;
+    let number = u32::from_be_bytes(number.try_into().ok()?);
+    Some((KeyId::from_slice(id)?, VersionNumber(number)))
 }
 
 impl Loader {
@@ -99,17 +109,17 @@ impl Loader {
                 self.infos.insert(id, parse(table, key, value)?);
             }
             Table::Versions => {
-                let (id, number) = key.split_at_checked(16).ok_or_else(bad_name)?;
-                let id = KeyId::from_slice(id).ok_or_else(bad_name)?;
-                let number = number
-                    .try_into()
-                    .map(u32::from_be_bytes)
-                    .map_err(|_| bad_name())?;
+                let (id, number) = version_of(key).ok_or_else(bad_name)?;
                 let version = parse(table, key, value)?;
-                self.versions
-                    .entry(id)
-                    .or_default()
-                    .insert(VersionNumber(number), version);
+                self.versions.entry(id).or_default().insert(number, version);
+            }
+            Table::Usage => {
+                let name = version_of(key).ok_or_else(bad_name)?;
+                self.usages.insert(name, parse(table, key, value)?);
+            }
+            Table::Erased => {
+                let [node] = numbers(key).ok_or_else(bad_name)?;
+                self.erased.insert(NodeId(node), parse(table, key, value)?);
             }
             Table::Grants => {
                 parse::<()>(table, key, value)?;
@@ -145,6 +155,8 @@ impl Loader {
     fn finish(self) -> Result<State, CorruptRow> {
         let nothing = self.infos.is_empty()
             && self.versions.is_empty()
+            && self.usages.is_empty()
+            && self.erased.is_empty()
             && self.grants.is_empty()
             && self.custody.is_none()
             && self.requests.is_empty()
@@ -162,6 +174,7 @@ impl Loader {
             requests: RequestMemory::restore(meta.next_request, self.requests),
             batches: join_batches(self.incarnations, self.batches)?,
             audit: meta.audit,
+            erased: self.erased,
             ..State::default()
         };
         if !state.audit.is_sound() {
@@ -172,7 +185,13 @@ impl Loader {
             let detail = "the number is not given yet";
             return Err(corrupt(Table::Requests, &last.to_be_bytes(), detail));
         }
-        state.join_keys(self.infos, self.versions)?;
+        let versions = join_usages(self.versions, self.usages)?;
+        state.join_keys(self.infos, versions)?;
+        let ahead = |through: &&Revision| **through > state.destroyed;
+        if state.erased.values().find(ahead).is_some() {
+            let detail = "more is erased than was destroyed";
+            return Err(corrupt(Table::Erased, &[], detail));
+        }
         Ok(state)
     }
 }
@@ -193,6 +212,24 @@ impl State {
             if info.activate_at.is_some() && info.state != KeyState::PreActive {
                 return broken("the key waits for its date but is not PRE_ACTIVE");
             }
+            if !has_its_end(info.state, info.destruction.as_deref()) {
+                return broken("the key's destruction does not fit its state");
+            }
+            for (number, version) in versions.iter() {
+                let is_gone = version.state == KeyState::Destroyed;
+                if !has_its_end(version.state, version.destruction.as_deref())
+                    || version.wrapped.is_none() != is_gone
+                    || (info.state == KeyState::Destroyed && !is_gone)
+                {
+                    let row = version_row(id, number);
+                    let detail = "the version's destruction does not fit its state";
+                    return Err(corrupt(Table::Versions, &row, detail));
+                }
+                let done = version.destruction.as_ref().and_then(|it| it.done);
+                self.destroyed = self
+                    .destroyed
+                    .max(done.map_or(Revision(0), |it| it.revision));
+            }
             if self.keys.contains_key(&name) {
                 return broken("another key has the same name");
             }
@@ -209,6 +246,32 @@ impl State {
             }
         }
     }
+}
+
+/// Whether a destruction is there for the states that have one, and done for the one that has it done.
+fn has_its_end(state: KeyState, destruction: Option<&Destruction>) -> bool {
+    match destruction {
+        None => !matches!(state, KeyState::DestroyScheduled | KeyState::Destroyed),
+        Some(destruction) if destruction.done.is_some() => state == KeyState::Destroyed,
+        Some(_) => state == KeyState::DestroyScheduled,
+    }
+}
+
+fn join_usages(
+    mut versions: BTreeMap<KeyId, Versions>,
+    usages: BTreeMap<(KeyId, VersionNumber), Usage>,
+) -> Result<BTreeMap<KeyId, Versions>, CorruptRow> {
+    for ((id, number), usage) in usages {
+        let version = versions
+            .get_mut(&id)
+            .and_then(|versions| versions.get_mut(number));
+        let Some(version) = version else {
+            let row = version_row(id, number);
+            return Err(corrupt(Table::Usage, &row, "a use of no version"));
+        };
+        version.usage = usage;
+    }
+    Ok(versions)
 }
 
 fn join_batches(

@@ -7,6 +7,7 @@
 mod batches;
 mod custody;
 mod decide;
+mod destruction;
 mod journal;
 mod keys;
 mod load;
@@ -48,6 +49,10 @@ pub struct State {
     names: BTreeMap<KeyId, KeyName>,
     /// Keys that wait for a date.
     schedule: Schedule,
+    /// The revision at which material was last destroyed.
+    destroyed: Revision,
+    /// Up to which revision each node has erased what was destroyed.
+    erased: BTreeMap<NodeId, Revision>,
     access: Access,
     custody: Option<Custody>,
     requests: RequestMemory,

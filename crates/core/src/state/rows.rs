@@ -7,7 +7,7 @@ use crate::access::Grant;
 use crate::audit::AuditTree;
 use crate::codec;
 use crate::ids::{ClusterId, KeyId, NodeId, Revision, TimeMs, VersionNumber};
-use crate::key::{KeyInfo, KeyVersion};
+use crate::key::{KeyInfo, KeyVersion, Usage};
 use crate::uses::BatchId;
 use serde::{Deserialize, Serialize};
 
@@ -30,11 +30,15 @@ pub enum Table {
     Batches,
     /// Leaves of the audit log, by sequence.
     Audit,
+    /// How versions were used, by key id and number.
+    Usage,
+    /// How far nodes have erased what was destroyed, by node.
+    Erased,
 }
 
 impl Table {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Meta,
         Self::Keys,
         Self::Versions,
@@ -43,6 +47,8 @@ impl Table {
         Self::Requests,
         Self::Batches,
         Self::Audit,
+        Self::Usage,
+        Self::Erased,
     ];
 
     /// On the disk.
@@ -56,6 +62,8 @@ impl Table {
             Self::Requests => "requests",
             Self::Batches => "batches",
             Self::Audit => "audit",
+            Self::Usage => "usage",
+            Self::Erased => "erased",
         }
     }
 }
@@ -85,7 +93,7 @@ pub(super) struct Meta {
 pub(super) const META_ROW: &[u8] = b"state";
 pub(super) const CUSTODY_ROW: &[u8] = b"custody";
 
-fn version_row(id: KeyId, number: VersionNumber) -> Vec<u8> {
+pub(super) fn version_row(id: KeyId, number: VersionNumber) -> Vec<u8> {
     [id.as_bytes().as_slice(), &number.0.to_be_bytes()].concat()
 }
 
@@ -130,6 +138,14 @@ impl State {
 
     pub(super) fn save_version(&mut self, id: KeyId, number: VersionNumber, it: &KeyVersion) {
         self.save(Table::Versions, version_row(id, number), it);
+    }
+
+    pub(super) fn save_usage(&mut self, id: KeyId, number: VersionNumber, it: Usage) {
+        self.save(Table::Usage, version_row(id, number), &it);
+    }
+
+    pub(super) fn save_erased(&mut self, node: NodeId, through: Revision) {
+        self.save(Table::Erased, node.0.to_be_bytes(), &through);
     }
 
     pub(super) fn save_grant(&mut self, grant: &Grant) {

@@ -16,6 +16,7 @@ impl State {
             .oldest()
             .is_some_and(|(_, time)| is_old(time, now))
             || self.schedule.activations(now).next().is_some()
+            || self.schedule.destructions(now).next().is_some()
     }
 
     /// Keys whose primary version is as old at `now` as it may become, the longest overdue first. A node makes the next
@@ -37,10 +38,11 @@ impl State {
         for name in due {
             let note = self.key_note(&name, None, String::new());
             let from = self
-                .transition_key(place, &name, Transition::Activate)
+                .step(place, &name, None, Transition::Activate, None)
                 .expect("only keys that can be activated wait for their date");
             let detail = format!("{from} -> {}", Transition::Activate.target());
             self.journal_node_event(place, "ActivateKey", Note { detail, ..note });
         }
+        self.destroy_due(place);
     }
 }

@@ -4,11 +4,16 @@ use super::batches::Recall;
 use super::journal::attempt_of;
 use super::{Place, State};
 use crate::audit::use_leaf;
-use crate::ids::{AuditSequence, Revision};
+use crate::ids::{AuditSequence, KeyId, Revision, VersionNumber};
+use crate::key::Usage;
 use crate::limits::{RECORDS_PER_BATCH_MAX, TEXT_BYTES_MAX};
 use crate::outcome::Outcome;
 use crate::planted::{Bug, is_planted};
 use crate::uses::{UseBatch, UseRecord, UsedKey, Verdict};
+use std::collections::BTreeSet;
+
+/// Versions that a batch used, each once.
+type Used = BTreeSet<(KeyId, VersionNumber)>;
 
 impl State {
     pub(super) fn record_uses(&mut self, place: Place, batch: UseBatch) -> Outcome {
@@ -30,25 +35,56 @@ impl State {
             Some(Recall::Known(verdicts)) => return Outcome::Verdicts(verdicts.to_vec()),
             Some(Recall::Refused) => return Outcome::BatchRefused,
         }
+        let mut used = Used::new();
         let verdicts: Vec<Verdict> = batch
             .records
             .into_iter()
-            .map(|record| self.judge(place, record))
+            .map(|record| self.judge(place, record, &mut used))
             .collect();
+        for (id, number) in used {
+            self.save_usage_of(id, number);
+        }
         self.remember_batch(place.node, batch.id, digest, &verdicts);
         Outcome::Verdicts(verdicts)
     }
 
-    fn judge(&mut self, place: Place, record: UseRecord) -> Verdict {
+    fn judge(&mut self, place: Place, record: UseRecord, used: &mut Used) -> Verdict {
         let same_rules = record.access_revision == self.access.revision()
             || is_planted(Bug::IgnoreAccessRevision);
         let mut keys = record.key.iter().chain(&record.destination);
         let same_keys = keys.all(|key| self.is_current(key)) || is_planted(Bug::IgnoreKeyRevision);
         let current = same_rules && same_keys;
         if current {
+            if record.refusal.is_none() {
+                let keys = record.key.iter().chain(&record.destination);
+                used.extend(keys.filter_map(|key| self.count_use(place, key, record.count)));
+            }
             Verdict::Recorded(self.journal_use(place, record))
         } else {
             Verdict::Retry
+        }
+    }
+
+    /// Counts the items of a use for the version that it used, and answers which one that is.
+    fn count_use(
+        &mut self,
+        place: Place,
+        key: &UsedKey,
+        count: u32,
+    ) -> Option<(KeyId, VersionNumber)> {
+        let (id, number) = (key.id?, key.version?);
+        let version = self.keys.get_mut(&key.name)?.versions.get_mut(number)?;
+        version.usage = Usage {
+            count: version.usage.count.saturating_add(count.into()),
+            last: place.time,
+        };
+        Some((id, number))
+    }
+
+    fn save_usage_of(&mut self, id: KeyId, number: VersionNumber) {
+        let version = self.key_by_id(id).and_then(|key| key.versions.get(number));
+        if let Some(usage) = version.map(|version| version.usage) {
+            self.save_usage(id, number, usage);
         }
     }
 

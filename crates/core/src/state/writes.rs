@@ -10,6 +10,7 @@ use crate::command::{Actor, Change, Write};
 use crate::custody::CustodyEvent;
 use crate::ids::{Revision, VersionNumber};
 use crate::key::Key;
+use crate::lifecycle::Transition;
 use crate::limits::{GRANTS_MAX, TEXT_BYTES_MAX};
 use crate::names::KeyName;
 use crate::outcome::{ActionName, LimitedThing, Malformation, Refusal, Written};
@@ -24,6 +25,8 @@ impl State {
             | Change::RotateKey { .. }
             | Change::Transition { .. }
             | Change::SetRotation { .. }
+            | Change::ScheduleDestruction { .. }
+            | Change::Erased { .. }
             | Change::Grant(_)
             | Change::Revoke(_)
             | Change::InitCustody(_) => true,
@@ -104,13 +107,15 @@ impl State {
             Change::RotateKey { name, version, .. } => {
                 self.key_note(name, Some(*version), String::new())
             }
-            Change::Transition { name, version, .. } => {
+            Change::Transition { name, version, .. }
+            | Change::ScheduleDestruction { name, version, .. } => {
                 self.key_note(name, *version, String::new())
             }
             Change::SetRotation { name, every } => {
                 let every = every.map_or_else(|| "never".to_owned(), |it| format!("every {it}"));
                 self.key_note(name, None, every)
             }
+            Change::Erased { through } => detail(format!("destroyed up to revision {through}")),
             Change::Grant(it) | Change::Revoke(it) => {
                 detail(format!("{} on {} for {}", it.role, it.scope, it.principal))
             }
@@ -152,6 +157,9 @@ impl State {
                 (ActionName::RotateKey, on(name))
             }
             Change::Transition { name, .. } => (ActionName::ChangeState, on(name)),
+            Change::ScheduleDestruction { name, .. } => (ActionName::DestroyKey, on(name)),
+            // A node says it of itself; nobody else may.
+            Change::Erased { .. } => (ActionName::DestroyKey, Scope::All),
             Change::Grant(it) | Change::Revoke(it) => (ActionName::ManageAccess, it.scope.clone()),
             Change::InitCustody(_) => (ActionName::InitCustody, Scope::All),
             Change::Custody(event) => match event {
@@ -164,12 +172,13 @@ impl State {
             },
         };
         let allowed = match actor {
+            Actor::Principal(_) if matches!(change, Change::Erased { .. }) => false,
             Actor::Principal(principal) => {
                 self.access.permits(principal, action.action(), &scope)
                     || (matches!(action, ActionName::Seal | ActionName::Unseal)
                         && self.is_custodian(principal))
             }
-            Actor::Node => matches!(change, Change::Custody(_)),
+            Actor::Node => matches!(change, Change::Custody(_) | Change::Erased { .. }),
         };
         if allowed {
             Ok(())
@@ -209,22 +218,34 @@ impl State {
             } => self.rotate_key(place, name, *id, *version, wrapped),
             Change::Transition {
                 name,
-                version: None,
+                version,
                 transition,
             } => {
-                let from = self.transition_key(place, name, *transition)?;
+                if !transition.is_by_hand() {
+                    return Err(Refusal::Malformed(Malformation::Transition));
+                }
+                let from = self.step(place, name, *version, *transition, None)?;
                 note.detail = format!("{from} -> {}", transition.target());
                 self.key_answer(name)
             }
-            Change::Transition {
+            Change::ScheduleDestruction {
                 name,
-                version: Some(number),
-                transition,
+                version,
+                after,
+                unused_for_ms,
             } => {
-                let from = self.transition_version(place, name, *number, *transition)?;
-                note.detail = format!("{from} -> {}", transition.target());
+                let from =
+                    self.schedule_destruction(place, name, *version, *after, *unused_for_ms)?;
+                let insisted = if unused_for_ms.is_none() {
+                    ", however it was used"
+                } else {
+                    ""
+                };
+                let to = Transition::ScheduleDestruction.target();
+                note.detail = format!("{from} -> {to}, in {after}{insisted}");
                 self.key_answer(name)
             }
+            Change::Erased { through } => self.note_erased(place, *through),
             Change::SetRotation { name, every } => self.set_rotation(place, name, *every),
             Change::Grant(grant) => {
                 let full = self.access.len() >= GRANTS_MAX && !self.access.contains(grant);

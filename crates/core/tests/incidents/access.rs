@@ -1,8 +1,8 @@
 //! Roles and grants.
 
 use crate::cluster::{
-    ACTIONS, Cluster, ROLES, create, custody, grant, key, powers, ring, set_rotation, transition,
-    who, wrapped,
+    ACTIONS, Cluster, ROLES, create, custody, destroy, grant, key, powers, ring, set_rotation,
+    transition, who, wrapped,
 };
 use conclave_core::{
     Action, Actor, AttemptId, Body, Change, ClusterId, Command, CustodianName, Custody,
@@ -65,7 +65,9 @@ fn wrong_permission_checked() {
         Action::UseKey => role == Role::User,
         Action::UseCompromised => role == Role::UseCompromised,
         Action::ReadKey => role != Role::UseCompromised,
-        Action::CreateKey | Action::ManageAccess | Action::InitCustody => role == Role::Admin,
+        Action::CreateKey | Action::DestroyKey | Action::ManageAccess | Action::InitCustody => {
+            role == Role::Admin
+        }
         Action::RotateKey
         | Action::ChangeState
         | Action::Seal
@@ -122,6 +124,16 @@ fn guarded_changes() -> Vec<(Action, Scope, Change)> {
             Action::ChangeState,
             ring("b"),
             transition("b/active", Transition::Deactivate),
+        ),
+        (
+            Action::DestroyKey,
+            ring("a"),
+            destroy("a/waiting", None, 30),
+        ),
+        (
+            Action::DestroyKey,
+            ring("b"),
+            destroy("b/active", Some(1), 1),
         ),
         (
             Action::ManageAccess,

@@ -5,7 +5,7 @@ use conclave_core::{
     CustodianName, Custody, EncryptionContext, Generation, Grant, KekNumber, KeyId, KeyName,
     KeySpec, KeyState, KeyringName, LogIndex, NodeId, Operation, Outcome, Pairs, PrincipalName,
     Protection, Refusal, RequestId, Role, RootWrapped, RotationPeriod, Scope, SetId, State, Table,
-    TimeMs, Transition, UseBatch, UseRecord, Wrapped, Write, Written,
+    TimeMs, Transition, UseBatch, UseRecord, VersionNumber, WaitingPeriod, Wrapped, Write, Written,
 };
 use prost::Message as _;
 use std::collections::BTreeSet;
@@ -16,13 +16,14 @@ pub(crate) const ROLES: [Role; 4] = [
     Role::User,
     Role::UseCompromised,
 ];
-pub(crate) const ACTIONS: [Action; 11] = [
+pub(crate) const ACTIONS: [Action; 12] = [
     Action::UseKey,
     Action::UseCompromised,
     Action::ReadKey,
     Action::CreateKey,
     Action::RotateKey,
     Action::ChangeState,
+    Action::DestroyKey,
     Action::ManageAccess,
     Action::InitCustody,
     Action::Seal,
@@ -90,6 +91,16 @@ pub(crate) fn transition(name: &str, transition: Transition) -> Change {
         name: key(name),
         version: None,
         transition,
+    }
+}
+
+/// The end of a key, or of one version, in so many days.
+pub(crate) fn destroy(name: &str, version: Option<u32>, days: u64) -> Change {
+    Change::ScheduleDestruction {
+        name: key(name),
+        version: version.map(VersionNumber),
+        after: WaitingPeriod::from_ms(days * 86_400_000).expect("within its bounds"),
+        unused_for_ms: Some(7 * 86_400_000),
     }
 }
 

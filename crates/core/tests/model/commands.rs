@@ -7,7 +7,7 @@ use conclave_core::{
     CustodianName, Custody, CustodyEvent, Direction, EncryptionContext, Generation, Grant,
     KekNumber, KeyId, KeySpec, KeyringName, NodeId, Operation, Protection, RequestId, Revision,
     Role, RootWrapped, RotationPeriod, Scope, SetId, State, TimeMs, UseBatch, UseRecord, UsedKey,
-    VersionNumber, Wrapped, Write,
+    VersionNumber, WaitingPeriod, Wrapped, Write,
 };
 
 /// The last one never holds a share.
@@ -187,12 +187,15 @@ impl Step {
             | Kind::Rotate { .. }
             | Kind::Transition { .. }
             | Kind::SetRotation { .. }
+            | Kind::Destroy { .. }
+            | Kind::Erased(_)
             | Kind::Access { .. }
             | Kind::InitCustody { .. }
             | Kind::Event { .. } => Body::Write(Write {
                 request: RequestId([self.request; 16]),
                 attempt: 0,
-                actor: if self.actor == 9 {
+                actor: if self.actor == 9 || matches!(self.kind, Kind::Erased(_)) && self.actor != 1
+                {
                     Actor::Node
                 } else {
                     Actor::Principal(principal(self.actor))
@@ -221,17 +224,9 @@ impl Step {
                 blob,
             } => Change::CreateKey {
                 spec: KeySpec {
-                    name: key_name(*key),
-                    algorithm: algorithm(*id),
-                    protection: if *id == 3 && *pre_active {
-                        Protection::Hsm
-                    } else {
-                        Protection::Software
-                    },
-                    labels: EncryptionContext::default(),
-                    pre_active: *pre_active,
                     activate_at: date.map(|after| TimeMs(model.time + u64::from(after))),
                     rotate_every: rotate.map(hours),
+                    ..spec(*key, *id, *pre_active)
                 },
                 id: KeyId([*id; 16]),
                 set: set.map_or_else(|| model.set(), |set| SetId([set; 16])),
@@ -274,10 +269,45 @@ impl Step {
                 name: key_name(*key),
                 every: every.map(hours),
             },
+            Kind::Destroy {
+                key,
+                version,
+                days,
+                unused_for_ms,
+            } => destruction(*key, *version, *days, *unused_for_ms),
+            Kind::Erased(ahead) => Change::Erased {
+                through: Revision(model.destroyed.saturating_add_signed((*ahead).into())),
+            },
             Kind::Form(_) | Kind::Uses { .. } | Kind::Repeat(_) | Kind::Tick => {
                 unreachable!("no writes")
             }
         }
+    }
+}
+
+fn spec(key: u8, id: u8, pre_active: bool) -> KeySpec {
+    KeySpec {
+        name: key_name(key),
+        algorithm: algorithm(id),
+        protection: if id == 3 && pre_active {
+            Protection::Hsm
+        } else {
+            Protection::Software
+        },
+        labels: EncryptionContext::default(),
+        pre_active,
+        activate_at: None,
+        rotate_every: None,
+    }
+}
+
+fn destruction(key: u8, version: Option<u8>, days: u8, unused_for_ms: Option<u32>) -> Change {
+    let after = WaitingPeriod::from_ms(u64::from(days) * 86_400_000);
+    Change::ScheduleDestruction {
+        name: key_name(key),
+        version: version.map(|n| VersionNumber(n.into())),
+        after: after.expect("within its bounds"),
+        unused_for_ms: unused_for_ms.map(u64::from),
     }
 }
 

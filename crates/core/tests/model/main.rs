@@ -6,8 +6,8 @@ mod steps;
 mod writes;
 
 use conclave_core::{
-    Action, Body, Command, Direction, KeyName, KeyringName, LogIndex, Operation, Outcome,
-    RotationPeriod, Scope, State, Table, Verdict, limits,
+    Action, Body, Command, Destruction, Direction, KeyName, KeyState, KeyringName, LogIndex,
+    NodeId, Operation, Outcome, Revision, RotationPeriod, Scope, State, Table, Verdict, limits,
 };
 use proptest::prelude::*;
 use reference::{Model, class};
@@ -99,13 +99,28 @@ fn check_agreement(model: &Model, state: &State) {
         assert_eq!(key.next_rotation().map(|at| at.0), expected.next_rotation());
         assert_eq!(key.view().next_rotation(), key.next_rotation());
         assert_eq!(key.info.primary.0 as usize, expected.versions.len());
-        assert!(
-            key.versions
-                .iter()
-                .map(|(_, version)| version.state)
-                .eq(expected.versions.iter().copied())
-        );
+        let date = |destruction: &Option<Box<Destruction>>| {
+            let waits = destruction.as_ref().filter(|it| it.done.is_none());
+            waits.map(|it| it.at.0)
+        };
+        assert_eq!(date(&key.info.destruction), expected.destroy_at);
+        assert_eq!(key.versions.iter().count(), expected.versions.len());
+        for ((_, version), expected) in key.versions.iter().zip(&expected.versions) {
+            assert_eq!(version.state, expected.state);
+            assert_eq!(date(&version.destruction), expected.destroy_at);
+            assert_eq!(version.usage.count, expected.uses);
+            assert_eq!(version.usage.last.0, expected.last_use);
+            let is_gone = version.state == KeyState::Destroyed;
+            assert_eq!(version.wrapped.is_none(), is_gone);
+        }
         assert_eq!(state.key_by_id(key.info.id), Some(key));
+    }
+    assert_eq!(state.destroyed().0, model.destroyed);
+    for node in 1..3 {
+        let erased = model.erased.get(&node).copied().unwrap_or(0);
+        let due = (erased < model.destroyed).then_some(Revision(model.destroyed));
+        assert_eq!(state.erasure_due(NodeId(node)), due);
+        assert!(!state.has_erased(NodeId(node), Revision(erased + 1)));
     }
     let due = model
         .keys
@@ -131,6 +146,7 @@ fn check_access(model: &Model, state: &State) {
         Action::CreateKey,
         Action::RotateKey,
         Action::ChangeState,
+        Action::DestroyKey,
         Action::ManageAccess,
         Action::InitCustody,
         Action::Seal,
@@ -312,7 +328,7 @@ proptest! {
         let admins = vec![principal(0)];
         let cluster = conclave_core::ClusterId([1; 16]);
         let form = Body::Form { cluster, admins };
-        let (node, time) = (conclave_core::NodeId(1), conclave_core::TimeMs(1));
+        let (node, time) = (NodeId(1), conclave_core::TimeMs(1));
         state.apply(LogIndex(1), Command { node, time, body: form });
         let tick = Step { node: 1, time: 1, actor: 0, request: 0, source: 1, remember_state: false,
             kind: steps::Kind::Tick };

@@ -13,14 +13,47 @@ pub(crate) struct ModelKey {
     pub(crate) id: [u8; 16],
     pub(crate) of_macs: bool,
     pub(crate) state: KeyState,
-    pub(crate) versions: Vec<KeyState>,
+    pub(crate) destroy_at: Option<u64>,
+    pub(crate) versions: Vec<ModelVersion>,
     pub(crate) primary_since: u64,
     pub(crate) activate_at: Option<u64>,
     pub(crate) rotate_every: Option<u64>,
     pub(crate) revision: u64,
 }
 
+/// A version of it.
+#[derive(Clone, Debug)]
+pub(crate) struct ModelVersion {
+    pub(crate) state: KeyState,
+    pub(crate) destroy_at: Option<u64>,
+    pub(crate) uses: u64,
+    pub(crate) last_use: u64,
+}
+
+impl ModelVersion {
+    pub(crate) fn new() -> Self {
+        Self {
+            state: KeyState::Active,
+            destroy_at: None,
+            uses: 0,
+            last_use: 0,
+        }
+    }
+}
+
 impl ModelKey {
+    pub(crate) fn states(&self) -> Vec<KeyState> {
+        self.versions.iter().map(|version| version.state).collect()
+    }
+
+    /// When the earliest of what is to be destroyed is, and which that is: 0 for the key as a whole.
+    fn next_destruction(&self) -> Option<(u64, usize)> {
+        let versions = self.versions.iter().map(|version| version.destroy_at);
+        let all = std::iter::once(self.destroy_at).chain(versions);
+        let all = all.enumerate().filter_map(|(n, at)| Some((at?, n)));
+        all.min()
+    }
+
     pub(crate) fn next_rotation(&self) -> Option<u64> {
         let every = self
             .rotate_every
@@ -54,6 +87,9 @@ pub(crate) struct Model {
     pub(crate) access_revision: u64,
     pub(crate) custody: Option<Custody>,
     pub(crate) audit: u64,
+    /// The index of the last destruction.
+    pub(crate) destroyed: u64,
+    pub(crate) erased: BTreeMap<u64, u64>,
     pub(crate) answered: Vec<Answered>,
     batches: BTreeMap<u64, NodeBatches>,
 }
@@ -79,12 +115,19 @@ pub(crate) fn key_class(state: KeyState, primary: u32, versions: &[KeyState]) ->
 
 /// The table of the lifecycle.
 pub(crate) fn step(from: KeyState, transition: Transition) -> Option<KeyState> {
-    use KeyState::{Active, Compromised, Deactivated, PreActive, Suspended};
+    use KeyState::{
+        Active, Compromised, Deactivated, DestroyScheduled, Destroyed, PreActive, Suspended,
+    };
     match (from, transition) {
         (PreActive, Transition::Activate) | (Suspended, Transition::Resume) => Some(Active),
         (Active, Transition::Suspend) => Some(Suspended),
-        (Active | Suspended, Transition::Deactivate) => Some(Deactivated),
+        (Active | Suspended, Transition::Deactivate)
+        | (DestroyScheduled, Transition::CancelDestruction) => Some(Deactivated),
         (Active | Suspended, Transition::MarkCompromised) => Some(Compromised),
+        (PreActive | Deactivated | Compromised, Transition::ScheduleDestruction) => {
+            Some(DestroyScheduled)
+        }
+        (DestroyScheduled, Transition::Destroy) => Some(Destroyed),
         _ => None,
     }
 }
@@ -124,7 +167,7 @@ impl Model {
         }
         let number = version.map_or(key.versions.len(), |n| n as usize);
         let version = number.checked_sub(1).and_then(|n| key.versions.get(n));
-        let version = *version.ok_or("VERSION_NOT_FOUND")?;
+        let version = version.ok_or("VERSION_NOT_FOUND")?.state;
         for state in [key.state, version] {
             match (direction, state) {
                 (_, KeyState::Active) | (Direction::Process, KeyState::Suspended) => {}
@@ -164,7 +207,7 @@ impl Model {
                 "none".to_owned()
             }
             Body::Uses(batch) => self.uses(command.node.0, batch),
-            Body::Write(write) => self.write(index, write),
+            Body::Write(write) => self.write(index, command.node.0, write),
         }
     }
 
@@ -177,6 +220,32 @@ impl Model {
                 self.audit += 1;
             }
         }
+        while let Some((_, name, which)) = self.next_destruction() {
+            self.audit += 1;
+            self.destroyed = index;
+            let key = self.keys.get_mut(&name).expect("it was just found");
+            key.revision = index;
+            if which == 0 {
+                key.state = KeyState::Destroyed;
+                key.destroy_at = None;
+            }
+            for (n, version) in (1..).zip(&mut key.versions) {
+                if which == 0 || which == n {
+                    version.state = KeyState::Destroyed;
+                    version.destroy_at = None;
+                }
+            }
+        }
+    }
+
+    /// What is to be destroyed by now, the earliest first.
+    fn next_destruction(&self) -> Option<(u64, String, usize)> {
+        let keys = self.keys.iter();
+        let all = keys.filter_map(|(name, key)| {
+            let (at, which) = key.next_destruction()?;
+            Some((at, name.clone(), which))
+        });
+        all.filter(|(at, ..)| *at <= self.time).min()
     }
 
     fn uses(&mut self, node: u64, batch: &UseBatch) -> String {
@@ -221,6 +290,16 @@ impl Model {
                 && record.key.as_ref().is_none_or(current)
                 && record.destination.as_ref().is_none_or(current);
             verdicts.push(if fresh {
+                if record.refusal.is_none() {
+                    for used in record.key.iter().chain(&record.destination) {
+                        let key = self.keys.get_mut(used.name.as_str());
+                        let number = used.version.expect("an allowed use has one").0 as usize;
+                        let version =
+                            &mut key.expect("an allowed use has one").versions[number - 1];
+                        version.uses += u64::from(record.count);
+                        version.last_use = self.time;
+                    }
+                }
                 self.audit += 1;
                 Verdict::Recorded(AuditSequence(self.audit - 1))
             } else {
@@ -250,7 +329,9 @@ pub(crate) fn roles(action: Action) -> &'static [Role] {
         Action::UseKey => &[User],
         Action::UseCompromised => &[UseCompromised],
         Action::ReadKey => &[Admin, Operator, User],
-        Action::CreateKey | Action::ManageAccess | Action::InitCustody => &[Admin],
+        Action::CreateKey | Action::DestroyKey | Action::ManageAccess | Action::InitCustody => {
+            &[Admin]
+        }
         Action::RotateKey
         | Action::ChangeState
         | Action::Seal

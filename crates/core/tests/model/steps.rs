@@ -57,6 +57,14 @@ pub(crate) enum Kind {
         key: u8,
         hours: Option<u8>,
     },
+    Destroy {
+        key: u8,
+        version: Option<u8>,
+        days: u8,
+        unused_for_ms: Option<u32>,
+    },
+    /// How far behind what was destroyed, or ahead of it.
+    Erased(i8),
     Access {
         give: bool,
         to: u8,
@@ -110,7 +118,10 @@ fn transition() -> impl Strategy<Value = Transition> {
         Just(Transition::Suspend),
         Just(Transition::Resume),
         Just(Transition::Deactivate),
-        Just(Transition::MarkCompromised)
+        Just(Transition::MarkCompromised),
+        Just(Transition::ScheduleDestruction),
+        Just(Transition::CancelDestruction),
+        Just(Transition::Destroy)
     ]
 }
 
@@ -162,6 +173,10 @@ fn kind() -> impl Strategy<Value = Kind> {
             |(key, version, transition)| Kind::Transition { key, version, transition }),
         3 => (0_u8..4, prop::option::of(1_u8..3)).prop_map(
             |(key, hours)| Kind::SetRotation { key, hours }),
+        6 => (0_u8..4, prop_oneof![Just(None), (0_u8..4).prop_map(Some)], 1_u8..3,
+            prop_oneof![Just(None), Just(Some(0)), Just(Some(3_600_000)), (0_u32..5_000).prop_map(Some)]).prop_map(
+            |(key, version, days, unused_for_ms)| Kind::Destroy { key, version, days, unused_for_ms }),
+        3 => prop_oneof![4 => Just(0_i8), 1 => -3_i8..3].prop_map(Kind::Erased),
         12 => (prop::bool::weighted(0.7), 0_u8..4, 0_u8..3, role()).prop_map(
             |(give, to, scope, role)| Kind::Access { give, to, scope, role }),
         4 => (0_u8..3, 1_u8..4, 1_u8..4, prop::bool::weighted(0.1)).prop_map(
@@ -188,6 +203,7 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
         1 => -5_000_i64..0,
         1 => Just(300_000_i64),
         1 => Just(3_600_000_i64),
+        1 => Just(86_400_000_i64),
     ];
     let actor = prop_oneof![6 => Just(0_u8), 6 => 1_u8..4, 1 => Just(9_u8)];
     let source = prop_oneof![20 => Just(9_u16), 1 => Just(512), 1 => Just(513)];

@@ -1,6 +1,6 @@
 //! Writes, by the rules.
 
-use crate::reference::{Answered, Model, ModelKey, key_class, step};
+use crate::reference::{Answered, Model, ModelKey, ModelVersion, key_class, step};
 use conclave_core::limits::{REQUEST_MEMORY_MS, TEXT_BYTES_MAX, WRAPPED_BYTES_MAX};
 use conclave_core::{
     Actor, Algorithm, Change, Custody, CustodyEvent, Grant, KeyId, KeyName, KeySpec, KeyState,
@@ -15,7 +15,7 @@ fn bounded(wrapped: &Wrapped) -> bool {
 }
 
 impl Model {
-    pub(crate) fn write(&mut self, index: u64, write: &Write) -> String {
+    pub(crate) fn write(&mut self, index: u64, node: u64, write: &Write) -> String {
         let principal = match &write.actor {
             Actor::Principal(name) => Some(name.to_string()),
             Actor::Node => None,
@@ -35,7 +35,7 @@ impl Model {
             return "MALFORMED".to_owned();
         }
         let Some(principal) = principal else {
-            return self.write_new(index, None, &write.change);
+            return self.write_new(index, node, None, &write.change);
         };
         let (request, asked) = (write.request.0, asked(&write.change));
         let fresh = |it: &&Answered| self.time < it.time + REQUEST_MEMORY_MS;
@@ -48,7 +48,7 @@ impl Model {
                 "REQUEST_ID_REUSED".to_owned()
             };
         }
-        let answer = self.write_new(index, Some(&principal), &write.change);
+        let answer = self.write_new(index, node, Some(&principal), &write.change);
         let forgotten = matches!(
             write.change,
             Change::InitCustody(_) | Change::Custody(CustodyEvent::ShareAccepted { .. })
@@ -66,7 +66,13 @@ impl Model {
         answer
     }
 
-    fn write_new(&mut self, index: u64, principal: Option<&str>, change: &Change) -> String {
+    fn write_new(
+        &mut self,
+        index: u64,
+        node: u64,
+        principal: Option<&str>,
+        change: &Change,
+    ) -> String {
         let allowed = match (principal, change) {
             (None, Change::RotateKey { name, .. }) => {
                 let next = self
@@ -78,11 +84,12 @@ impl Model {
                 }
                 true
             }
-            (None, change) => matches!(change, Change::Custody(_)),
+            (None, change) => matches!(change, Change::Custody(_) | Change::Erased { .. }),
+            (Some(_), Change::Erased { .. }) => false,
             (Some(principal), change) => self.may(principal, change),
         };
         let answer = if allowed {
-            self.carry_out(index, change)
+            self.carry_out(index, node, change)
                 .unwrap_or_else(ToOwned::to_owned)
         } else {
             "PERMISSION_DENIED".to_owned()
@@ -99,6 +106,8 @@ impl Model {
             Change::RotateKey { name, .. }
             | Change::Transition { name, .. }
             | Change::SetRotation { name, .. } => (&[Admin, Operator], ring(name)),
+            Change::ScheduleDestruction { name, .. } => (&[Admin], ring(name)),
+            Change::Erased { .. } => unreachable!("judged before"),
             Change::Grant(grant) | Change::Revoke(grant) => match &grant.scope {
                 Scope::All => (&[Admin], None),
                 Scope::Keyring(name) => (&[Admin], Some(name.to_string())),
@@ -118,7 +127,12 @@ impl Model {
         self.holds(principal, roles, keyring.as_deref())
     }
 
-    fn carry_out(&mut self, index: u64, change: &Change) -> Result<String, &'static str> {
+    fn carry_out(
+        &mut self,
+        index: u64,
+        node: u64,
+        change: &Change,
+    ) -> Result<String, &'static str> {
         match change {
             Change::CreateKey {
                 spec,
@@ -148,10 +162,23 @@ impl Model {
             }
             Change::SetRotation { name, every } => {
                 let key = self.keys.get_mut(name.as_str()).ok_or("KEY_NOT_FOUND")?;
+                if key.state == KeyState::Destroyed {
+                    return Err("KEY_STATE");
+                }
                 key.rotate_every = every.map(RotationPeriod::as_ms);
                 key.revision = index;
                 Ok(self.answer(name))
             }
+            Change::ScheduleDestruction {
+                name,
+                version,
+                after,
+                unused_for_ms,
+            } => {
+                self.schedule_destruction(index, name, *version, after.as_ms(), *unused_for_ms)?;
+                Ok(self.answer(name))
+            }
+            Change::Erased { through } => self.note_erased(node, through.0),
             Change::Grant(grant) => {
                 if self.grants.insert(grant.clone()) {
                     self.access_revision = index;
@@ -160,23 +187,33 @@ impl Model {
             }
             Change::Revoke(grant) => self.revoke(index, grant),
             Change::InitCustody(custody) => self.init_custody(custody),
-            Change::Custody(event) => {
-                let custody = self.custody.as_mut().ok_or("CUSTODY_NOT_INITIALIZED")?;
-                if let CustodyEvent::ShareAccepted { custodian, .. } = event
-                    && !custody.custodians.iter().any(|it| it.name == *custodian)
-                {
-                    return Err("SHARE_SET_REPLACED");
-                }
-                if let CustodyEvent::ShareAccepted { set, .. } | CustodyEvent::Unsealed { set, .. } =
-                    event
-                    && *set != custody.set
-                {
-                    return Err("SHARE_SET_REPLACED");
-                }
-                custody.confirmed |= matches!(event, CustodyEvent::Unsealed { .. });
-                Ok("done".to_owned())
-            }
+            Change::Custody(event) => self.custody_event(event),
         }
+    }
+
+    fn custody_event(&mut self, event: &CustodyEvent) -> Result<String, &'static str> {
+        let custody = self.custody.as_mut().ok_or("CUSTODY_NOT_INITIALIZED")?;
+        if let CustodyEvent::ShareAccepted { custodian, .. } = event
+            && !custody.custodians.iter().any(|it| it.name == *custodian)
+        {
+            return Err("SHARE_SET_REPLACED");
+        }
+        if let CustodyEvent::ShareAccepted { set, .. } | CustodyEvent::Unsealed { set, .. } = event
+            && *set != custody.set
+        {
+            return Err("SHARE_SET_REPLACED");
+        }
+        custody.confirmed |= matches!(event, CustodyEvent::Unsealed { .. });
+        Ok("done".to_owned())
+    }
+
+    fn note_erased(&mut self, node: u64, through: u64) -> Result<String, &'static str> {
+        let earlier = self.erased.get(&node).copied().unwrap_or(0);
+        if through <= earlier || through > self.destroyed {
+            return Err("CONFLICT");
+        }
+        self.erased.insert(node, through);
+        Ok("done".to_owned())
     }
 
     fn create(
@@ -210,7 +247,8 @@ impl Model {
             id: id.0,
             of_macs: spec.algorithm == Algorithm::HmacSha384,
             state,
-            versions: vec![KeyState::Active],
+            destroy_at: None,
+            versions: vec![ModelVersion::new()],
             primary_since: self.time,
             activate_at: spec.activate_at.map(|at| at.0),
             rotate_every: spec.rotate_every.map(RotationPeriod::as_ms),
@@ -238,7 +276,7 @@ impl Model {
         if key.id != id.0 || key.versions.len() + 1 != version.0 as usize {
             return Err("CONFLICT");
         }
-        key.versions.push(KeyState::Active);
+        key.versions.push(ModelVersion::new());
         key.primary_since = self.time;
         key.revision = index;
         Ok(())
@@ -251,20 +289,73 @@ impl Model {
         version: Option<VersionNumber>,
         transition: Transition,
     ) -> Result<(), &'static str> {
+        if !transition.is_by_hand() {
+            return Err("MALFORMED");
+        }
+        self.step(index, name, version, transition, None)
+    }
+
+    fn step(
+        &mut self,
+        index: u64,
+        name: &KeyName,
+        version: Option<VersionNumber>,
+        transition: Transition,
+        date: Option<u64>,
+    ) -> Result<(), &'static str> {
         let key = self.keys.get_mut(name.as_str()).ok_or("KEY_NOT_FOUND")?;
-        let state = match version {
-            None => &mut key.state,
-            Some(number) => (number.0 as usize)
-                .checked_sub(1)
-                .and_then(|n| key.versions.get_mut(n))
-                .ok_or("VERSION_NOT_FOUND")?,
+        let (state, destroy_at) = match version {
+            None => (&mut key.state, &mut key.destroy_at),
+            Some(number) => {
+                let place = (number.0 as usize).checked_sub(1);
+                let version = place.and_then(|n| key.versions.get_mut(n));
+                let version = version.ok_or("VERSION_NOT_FOUND")?;
+                (&mut version.state, &mut version.destroy_at)
+            }
         };
         *state = step(*state, transition).ok_or("KEY_STATE")?;
+        *destroy_at = date;
         if version.is_none() {
             key.activate_at = None;
         }
         key.revision = index;
         Ok(())
+    }
+
+    fn schedule_destruction(
+        &mut self,
+        index: u64,
+        name: &KeyName,
+        version: Option<VersionNumber>,
+        after_ms: u64,
+        unused_for_ms: Option<u64>,
+    ) -> Result<(), &'static str> {
+        let key = self.keys.get(name.as_str()).ok_or("KEY_NOT_FOUND")?;
+        let all = (1..).zip(&key.versions);
+        let concerned = all.filter(|(n, _)| version.is_none_or(|number| number.0 == *n));
+        let recent = |version: &ModelVersion| {
+            let rule = unused_for_ms.unwrap_or(0);
+            version.uses > 0 && self.time < version.last_use + rule
+        };
+        let state = match version {
+            None => Some(key.state),
+            Some(number) => {
+                let version = key.versions.get(number.0.wrapping_sub(1) as usize);
+                version.map(|it| it.state)
+            }
+        };
+        let may = state.and_then(|state| step(state, Transition::ScheduleDestruction));
+        if may.is_some() && concerned.into_iter().any(|(_, it)| recent(it)) {
+            return Err("KEY_IN_USE");
+        }
+        let at = self.time + after_ms;
+        self.step(
+            index,
+            name,
+            version,
+            Transition::ScheduleDestruction,
+            Some(at),
+        )
     }
 
     fn revoke(&mut self, index: u64, grant: &Grant) -> Result<String, &'static str> {
@@ -304,7 +395,7 @@ impl Model {
     fn answer(&self, name: &KeyName) -> String {
         let key = &self.keys[name.as_str()];
         let primary = u32::try_from(key.versions.len()).expect("few versions");
-        key_class(key.state, primary, &key.versions)
+        key_class(key.state, primary, &key.states())
     }
 }
 
@@ -313,12 +404,22 @@ fn asked(change: &Change) -> String {
     match change {
         Change::CreateKey { spec, .. } => format!("create {spec:?}"),
         Change::RotateKey { name, .. } => format!("rotate {name}"),
+        Change::ScheduleDestruction {
+            name,
+            version,
+            after,
+            unused_for_ms,
+        } => format!(
+            "destroy {name} {version:?} {after} {}",
+            unused_for_ms.is_some()
+        ),
         // The unsealing of a node that they are part of is the node's own matter.
         Change::Custody(CustodyEvent::Unsealed { set, .. }) => format!("unsealed {set}"),
         Change::Custody(CustodyEvent::Cancelled { .. }) => "cancelled".to_owned(),
         Change::InitCustody(_)
         | Change::Transition { .. }
         | Change::SetRotation { .. }
+        | Change::Erased { .. }
         | Change::Grant(_)
         | Change::Revoke(_)
         | Change::Custody(_) => {

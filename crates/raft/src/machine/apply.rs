@@ -10,7 +10,7 @@ use crate::limits::APPLY_ENTRIES_MAX;
 use crate::slot::StoreSlot;
 use crate::types::{Answer, LogId, Opaque, Payload, SnapshotMeta, StoredMembership, Types};
 use conclave_core::planted::{Bug, is_planted};
-use conclave_core::{AuditSequence, Command, LogIndex, State, Table};
+use conclave_core::{AuditSequence, Command, LogIndex, Revision, State, Table};
 use conclave_env::StoreError;
 use futures::{Stream, StreamExt};
 use openraft::OptionalSend;
@@ -35,6 +35,8 @@ pub(super) struct Machine {
     /// The newest snapshot that other nodes may be given.
     pub(super) held: Mutex<Option<Held>>,
     pub(super) applied: watch::Sender<LogIndex>,
+    /// The files of the state hold nothing that was destroyed up to here. Not stored: a node that starts looks again.
+    pub(super) clean: Mutex<Revision>,
     /// For a planted bug only: whether a snapshot was installed since the last entry.
     pub(super) has_installed: AtomicBool,
 }
@@ -59,6 +61,7 @@ impl StateMachine {
             place: Mutex::new(place),
             held: Mutex::new(held),
             applied,
+            clean: Mutex::default(),
             has_installed: AtomicBool::new(false),
         };
         Ok(Self(Arc::new(machine)))
@@ -76,6 +79,16 @@ impl StateMachine {
 
     pub(crate) fn slot(&self) -> &Arc<StoreSlot> {
         &self.0.slot
+    }
+
+    /// Erases what was destroyed from the files of the state and from its snapshots, of which there must be one that
+    /// has applied `through`.
+    ///
+    /// # Errors
+    /// As the disk has them.
+    pub(crate) async fn erase(&self, through: LogIndex) -> Result<(), StoreError> {
+        let erased = self.0.erase(through).await;
+        erased.inspect_err(|error| self.0.slot.note(error))
     }
 
     /// Leaves of the audit log from `start` on.

@@ -14,7 +14,8 @@ use std::ops::Bound::{Excluded, Unbounded};
 pub(crate) const STATE: Database = Database {
     name: "state",
     tables: &[
-        "meta", "keys", "versions", "grants", "custody", "requests", "batches", "audit",
+        "meta", "keys", "versions", "grants", "custody", "requests", "batches", "audit", "usage",
+        "erased",
     ],
 };
 

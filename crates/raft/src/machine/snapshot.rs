@@ -7,8 +7,8 @@ use crate::error::RaftError;
 use crate::limits::{SNAPSHOT_CHUNK_BYTES, SNAPSHOTS_KEPT};
 use crate::slot::{Awaited, StoreSlot};
 use crate::types::{LogId, SnapshotMeta, Types};
-use conclave_core::LogIndex;
 use conclave_core::planted::{Bug, is_planted};
+use conclave_core::{LogIndex, Revision, Table};
 use conclave_env::store::Checkpoint;
 use conclave_env::{Store, StoreError};
 use openraft::storage::{RaftSnapshotBuilder, Snapshot};
@@ -135,8 +135,13 @@ impl Held {
 }
 
 impl Machine {
-    /// Begins a snapshot of what is applied now, unless there is one already.
-    fn begin_snapshot(&self) -> (SnapshotMeta, Taking) {
+    /// Begins a snapshot of what is applied now, unless there is one already; `None` if something was destroyed that
+    /// its files would still hold.
+    fn begin_snapshot(&self) -> Option<(SnapshotMeta, Taking)> {
+        let state = self.state.read();
+        if state.destroyed() > *self.clean.lock() {
+            return None;
+        }
         // Held until the image is taken: nothing is applied meanwhile, so its log id is exactly that of its rows.
         let place = self.place.lock();
         let meta = SnapshotMeta {
@@ -153,15 +158,46 @@ impl Machine {
             let name = own_name(place.applied.as_ref());
             Taking::UnderWay(self.slot.checkpoint(&name, &codec::encode(&meta)))
         };
-        (meta, taking)
+        Some((meta, taking))
+    }
+
+    /// Erases from the files of the state what was destroyed.
+    async fn erase_destroyed(&self) -> Result<(), StoreError> {
+        let destroyed = self.state.read().destroyed();
+        if destroyed > *self.clean.lock() {
+            self.slot.erase(Table::Versions.name()).await?;
+            let mut clean = self.clean.lock();
+            *clean = destroyed.max(*clean);
+        }
+        Ok(())
+    }
+
+    /// As [`StateMachine::erase`](super::StateMachine::erase) says.
+    pub(super) async fn erase(&self, through: LogIndex) -> Result<(), StoreError> {
+        self.erase_destroyed().await?;
+        for held in Held::all(&self.slot)? {
+            let applied = held.meta.last_log_id.map_or(0, |id| id.index);
+            if applied < through.0 {
+                self.slot
+                    .with(|store| store.remove_checkpoint(&held.checkpoint.name))?;
+            }
+        }
+        // What is removed goes in the background; what is asked for behind it comes after.
+        self.slot.settle().await
     }
 
     async fn take_snapshot(
         self: &Arc<Self>,
     ) -> Result<SnapshotOf<Types, SnapshotData>, StoreError> {
-        // What is in tables by then is not copied while nothing is applied.
-        self.slot.settle().await?;
-        let (meta, taking) = self.begin_snapshot();
+        let (meta, taking) = loop {
+            // No snapshot holds what was destroyed before it: the node that it is sent to may have erased that.
+            self.erase_destroyed().await?;
+            // What is in tables by then is not copied while nothing is applied.
+            self.slot.settle().await?;
+            if let Some(begun) = self.begin_snapshot() {
+                break begun;
+            }
+        };
         let checkpoint = match taking {
             Taking::There(checkpoint) => checkpoint,
             Taking::UnderWay(taken) => taken.await.unwrap_or_else(|_| Err(self.slot.closed()))?,
@@ -220,6 +256,7 @@ impl Machine {
                 self.slot.note(&error);
                 return Err(error.into());
             }
+            *self.clean.lock() = Revision(0);
             *state = rows::load_state(&self.slot)?;
             if is_planted(Bug::ForgetRequestsOnSnapshot) {
                 *state = rows::load_state_without_requests(&self.slot)?;

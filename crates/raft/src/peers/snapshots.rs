@@ -264,7 +264,8 @@ mod tests {
             keep_entries: 1000,
             seed: 1,
         };
-        PeerApi(Replica::start(&env, config).await.unwrap().core())
+        let replica = Replica::start(&env, config).await.unwrap();
+        PeerApi(Arc::clone(replica.core()))
     }
 
     async fn append(api: &PeerApi, from: u64, to: u64, committed: Option<u64>) {

@@ -3,5 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod cluster;
+#[cfg(feature = "rocksdb")]
+mod erasure;
 mod peer_port;
 mod support;

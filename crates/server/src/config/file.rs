@@ -1,6 +1,6 @@
 //! The file as it is written, and the rules that its values obey.
 
-use super::{Hsm, Log, Member, Raft, Tls};
+use super::{Hsm, Keys, Log, Member, Raft, Tls};
 use conclave_core::{ClusterId, NodeId};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,6 +17,8 @@ pub(super) struct File {
     pub(super) hsm: Hsm,
     #[serde(default)]
     pub(super) raft: Raft,
+    #[serde(default)]
+    pub(super) keys: Keys,
 }
 
 #[derive(Deserialize)]

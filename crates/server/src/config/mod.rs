@@ -65,6 +65,31 @@ pub struct Config {
     pub hsm: Hsm,
     /// Timing of replication.
     pub raft: Raft,
+    /// What is asked of those who change keys.
+    pub keys: Keys,
+}
+
+/// `[keys]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Keys {
+    /// What was used in so many days before is not destroyed, unless whoever asks for it insists.
+    pub unused_before_destruction_days: u16,
+}
+
+impl Default for Keys {
+    fn default() -> Self {
+        Self {
+            unused_before_destruction_days: 7,
+        }
+    }
+}
+
+impl Keys {
+    /// In milliseconds.
+    pub(crate) fn unused_before_destruction(&self) -> u64 {
+        u64::from(self.unused_before_destruction_days) * 86_400_000
+    }
 }
 
 /// A node as the others know it.
@@ -257,6 +282,7 @@ impl Config {
             },
             hsm: file::locate(file.hsm, base),
             raft: file.raft,
+            keys: file.keys,
         })
     }
 

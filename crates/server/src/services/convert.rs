@@ -1,10 +1,12 @@
 //! Between the wire's types and core's. Nothing behind this file knows the wire.
 
+use crate::config::Member;
 use crate::error::ServiceError;
-use crate::limits::{PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX};
+use crate::limits::{PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX, WAITING_PERIOD_DEFAULT};
 use conclave_core::{
-    Algorithm, EncryptionContext, Grant, KeyName, KeyState, KeyView, KeyringName, Labels,
-    PrincipalName, Protection, Role, RotationPeriod, Scope, TimeMs, VersionNumber, VersionView,
+    Algorithm, Destruction, EncryptionContext, Grant, KeyName, KeyState, KeyView, KeyringName,
+    Labels, NodeId, PrincipalName, Protection, Role, RotationPeriod, Scope, State, TimeMs,
+    VersionNumber, VersionView, WaitingPeriod,
 };
 use conclave_proto::v1 as wire;
 use prost_types::Timestamp;
@@ -105,10 +107,49 @@ fn state(state: KeyState) -> wire::KeyState {
         KeyState::Suspended => wire::KeyState::Suspended,
         KeyState::Deactivated => wire::KeyState::Deactivated,
         KeyState::Compromised => wire::KeyState::Compromised,
+        KeyState::DestroyScheduled => wire::KeyState::DestroyScheduled,
+        KeyState::Destroyed => wire::KeyState::Destroyed,
     }
 }
 
-pub(super) fn key(view: KeyView) -> wire::Key {
+/// How long a destruction waits; 30 days unless the caller says otherwise.
+pub(super) fn waiting_period(
+    period: Option<prost_types::Duration>,
+) -> Result<WaitingPeriod, ServiceError> {
+    let rule = |error: &dyn Display| ServiceError::invalid("waiting_period", error);
+    let period = period.map(Duration::try_from).transpose();
+    let period = period
+        .map_err(|error| rule(&error))?
+        .unwrap_or(WAITING_PERIOD_DEFAULT);
+    let period_ms = u64::try_from(period.as_millis()).unwrap_or(u64::MAX);
+    WaitingPeriod::from_ms(period_ms).map_err(|error| rule(&error))
+}
+
+/// Which nodes there are, and how far each has erased what was destroyed.
+#[derive(Clone, Copy)]
+pub(super) struct Erasure<'a> {
+    pub(super) state: &'a State,
+    pub(super) members: &'a BTreeMap<NodeId, Member>,
+}
+
+impl Erasure<'_> {
+    fn destruction(self, it: &Destruction) -> wire::Destruction {
+        let has_erased = |node: &&NodeId| {
+            it.done
+                .is_some_and(|done| self.state.has_erased(**node, done.revision))
+        };
+        let erased = self.members.keys().filter(has_erased);
+        wire::Destruction {
+            at: Some(timestamp(it.at)),
+            asked_by_record: it.asked.0,
+            done_by_record: it.done.map(|done| done.record.0),
+            erased_by_nodes: erased.map(|node| node.0).collect(),
+            nodes: u32::try_from(self.members.len()).unwrap_or(u32::MAX),
+        }
+    }
+}
+
+pub(super) fn key(view: KeyView, erasure: Erasure<'_>) -> wire::Key {
     let next_rotation = view.next_rotation();
     let info = view.info;
     let algorithm = match info.algorithm {
@@ -126,6 +167,9 @@ pub(super) fn key(view: KeyView) -> wire::Key {
         number: it.number.0,
         state: state(it.state).into(),
         created_at: Some(timestamp(it.created_at)),
+        uses: it.usage.count,
+        last_used_at: it.usage.last_use().map(timestamp),
+        destruction: it.destruction.map(|it| erasure.destruction(&it)),
     };
     wire::Key {
         name: info.name.to_string(),
@@ -141,6 +185,7 @@ pub(super) fn key(view: KeyView) -> wire::Key {
         revision: info.revision.0,
         rotation_period: info.rotate_every.map(wire_period),
         next_rotation_at: next_rotation.map(timestamp),
+        destruction: info.destruction.map(|it| erasure.destruction(&it)),
     }
 }
 

@@ -7,7 +7,7 @@ use crate::error::ServiceError;
 use crate::limits::WRITE_CONFLICTS_MAX;
 use crate::rotation::NextVersion;
 use conclave_core::{
-    Access, Action, Change, Key, KeyId, KeyName, KeySpec, Refusal, Scope, Transition,
+    Access, Action, Change, Key, KeyId, KeyName, KeySpec, Refusal, Scope, State, Transition,
     VersionNumber, Written,
 };
 use conclave_proto::v1::{self as wire, key_service_server::KeyService};
@@ -54,7 +54,7 @@ impl KeyApi {
         match context.write(caller, change).await {
             // Another ceremony replaced the root key, and this node is about to seal itself.
             Err(ServiceError::Refused(Refusal::Conflict)) => Err(ServiceError::Contended),
-            answer => key_of(answer?),
+            answer => self.key_of(answer?),
         }
     }
 
@@ -75,7 +75,7 @@ impl KeyApi {
                 Err(ServiceError::Refused(Refusal::Conflict)) => {
                     context.catch_up(&replica, caller.deadline).await?;
                 }
-                answer => return key_of(answer?),
+                answer => return self.key_of(answer?),
             }
         }
         Err(ServiceError::Contended)
@@ -95,7 +95,8 @@ impl KeyApi {
             version,
             transition,
         };
-        Ok(Response::new(key_of(self.0.write(&caller, change).await?)?))
+        let written = self.0.write(&caller, change).await?;
+        Ok(Response::new(self.key_of(written)?))
     }
 
     async fn set_rotation(
@@ -110,7 +111,37 @@ impl KeyApi {
                 .map(convert::rotation_period)
                 .transpose()?,
         };
-        key_of(self.0.write(caller, change).await?)
+        self.key_of(self.0.write(caller, change).await?)
+    }
+
+    async fn schedule_destruction(
+        &self,
+        caller: &Caller,
+        asked: wire::ScheduleKeyDestructionRequest,
+    ) -> Result<wire::Key, ServiceError> {
+        let unused_for = self.0.config.keys.unused_before_destruction();
+        let change = Change::ScheduleDestruction {
+            name: convert::key_name(&asked.name)?,
+            version: convert::version(asked.version),
+            after: convert::waiting_period(asked.waiting_period)?,
+            unused_for_ms: (!asked.force).then_some(unused_for),
+        };
+        self.key_of(self.0.write(caller, change).await?)
+    }
+
+    fn erasure<'a>(&'a self, state: &'a State) -> convert::Erasure<'a> {
+        convert::Erasure {
+            state,
+            members: &self.0.config.members,
+        }
+    }
+
+    fn key_of(&self, written: Written) -> Result<wire::Key, ServiceError> {
+        let Written::Key(view) = written else {
+            return Err(ServiceError::Outdated);
+        };
+        let replica = self.0.replica.get()?;
+        Ok(replica.with_state(|state| convert::key(*view, self.erasure(state))))
     }
 
     async fn list(
@@ -129,7 +160,8 @@ impl KeyApi {
                 .keys(&asked.prefix, after.as_ref())
                 .filter(seen)
                 .take(size);
-            found.map(|key| convert::key(key.view())).collect()
+            let shown = |key: &Key| convert::key(key.view(), self.erasure(state));
+            found.map(shown).collect()
         });
         let full = keys.len() == size;
         let next_page_token = keys.last().filter(|_| full).map(|key| key.name.clone());
@@ -154,7 +186,7 @@ impl KeyApi {
             NodeContext::require(state.access(), caller, Action::ReadKey, &scope)?;
             let missing = || conclave_core::Denial::KeyNotFound(name.clone());
             let key = state.key(&name).ok_or_else(missing)?;
-            Ok(convert::key(key.view()))
+            Ok(convert::key(key.view(), self.erasure(state)))
         })
     }
 }
@@ -165,13 +197,6 @@ fn may_read(access: &Access, caller: &Caller, name: &KeyName) -> bool {
         Action::ReadKey,
         &Scope::Keyring(name.keyring()),
     )
-}
-
-fn key_of(written: Written) -> Result<wire::Key, ServiceError> {
-    match written {
-        Written::Key(view) => Ok(convert::key(*view)),
-        Written::Done => Err(ServiceError::Outdated),
-    }
 }
 
 #[tonic::async_trait]
@@ -259,5 +284,24 @@ impl KeyService for KeyApi {
         Ok(Response::new(
             self.set_rotation(&caller, request.into_inner()).await?,
         ))
+    }
+
+    async fn schedule_key_destruction(
+        &self,
+        request: Request<wire::ScheduleKeyDestructionRequest>,
+    ) -> Result<Response<wire::Key>, Status> {
+        let caller = self.0.admit(&request, &request.get_ref().request_id)?;
+        Ok(Response::new(
+            self.schedule_destruction(&caller, request.into_inner())
+                .await?,
+        ))
+    }
+
+    async fn cancel_key_destruction(
+        &self,
+        request: Request<wire::TransitionRequest>,
+    ) -> Result<Response<wire::Key>, Status> {
+        self.transition(request, Transition::CancelDestruction)
+            .await
     }
 }

@@ -146,6 +146,9 @@ mod tests {
             "conclave key create a/b --algorithm chacha20-poly1305 --rotate-every 90d",
             "conclave key set-rotation a/b --every 12h",
             "conclave key set-rotation a/b --never",
+            "conclave key destroy a/b",
+            "conclave key destroy a/b --version 2 --after 90d --force",
+            "conclave key cancel-destroy a/b --version 2",
             "conclave encrypt a/b --context k=v --in f --out g",
             "conclave decrypt --key a/b --context k=v --base64",
             "conclave datakey a/b --plaintext-out f",
@@ -190,6 +193,14 @@ mod tests {
             (
                 "conclave key set-rotation a/b --every 90d --never",
                 ErrorKind::ArgumentConflict,
+            ),
+            (
+                "conclave key destroy a/b --after 12h",
+                ErrorKind::ValueValidation,
+            ),
+            (
+                "conclave key destroy a/b --after 91d",
+                ErrorKind::ValueValidation,
             ),
             ("conclave random 1025", ErrorKind::ValueValidation),
             ("conclave status --timeout soon", ErrorKind::ValueValidation),

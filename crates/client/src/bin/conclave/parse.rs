@@ -1,7 +1,9 @@
 //! Arguments with a grammar of their own.
 
 use clap::ValueEnum;
-use conclave_core::{CustodianName, KeyName, KeyringName, PrincipalName, RotationPeriod};
+use conclave_core::{
+    CustodianName, KeyName, KeyringName, PrincipalName, RotationPeriod, WaitingPeriod,
+};
 use std::time::Duration;
 
 /// `KEY=VALUE`, both sides as they are; the first `=` parts them.
@@ -71,18 +73,25 @@ pub(crate) fn timeout(text: &str) -> Result<Duration, String> {
 
 /// `12h`, `90d`: a rotation period.
 pub(crate) fn period(text: &str) -> Result<prost_types::Duration, String> {
-    let wrong = || "write an hour to ten years, as in 12h or 90d".to_owned();
-    let hours = match text.split_at_checked(text.len().saturating_sub(1)) {
-        Some((days, "d")) => days.parse::<u64>().ok().and_then(|it| it.checked_mul(24)),
-        Some((hours, "h")) => hours.parse().ok(),
-        Some(_) | None => None,
+    length(text, |ms| RotationPeriod::from_ms(ms).is_ok())
+        .ok_or_else(|| "write an hour to ten years, as in 12h or 90d".to_owned())
+}
+
+/// `36h`, `30d`: how long a destruction waits.
+pub(crate) fn waiting_period(text: &str) -> Result<prost_types::Duration, String> {
+    length(text, |ms| WaitingPeriod::from_ms(ms).is_ok())
+        .ok_or_else(|| "write 1 to 90 days, as in 36h or 30d".to_owned())
+}
+
+fn length(text: &str, fits: impl Fn(u64) -> bool) -> Option<prost_types::Duration> {
+    let hours = match text.split_at_checked(text.len().saturating_sub(1))? {
+        (days, "d") => days.parse::<u64>().ok()?.checked_mul(24)?,
+        (hours, "h") => hours.parse().ok()?,
+        _ => return None,
     };
-    let period_ms = hours
-        .and_then(|it| it.checked_mul(3_600_000))
-        .ok_or_else(wrong)?;
-    RotationPeriod::from_ms(period_ms).map_err(|_| wrong())?;
-    let seconds = i64::try_from(period_ms / 1_000).map_err(|_| wrong())?;
-    Ok(prost_types::Duration { seconds, nanos: 0 })
+    let length_ms = hours.checked_mul(3_600_000).filter(|ms| fits(*ms))?;
+    let seconds = i64::try_from(length_ms / 1_000).ok()?;
+    Some(prost_types::Duration { seconds, nanos: 0 })
 }
 
 /// Hexadecimal digits.

@@ -83,6 +83,9 @@ pub(crate) fn key_text(key: &v1::Key) -> String {
         let next = time(key.next_rotation_at.as_ref());
         lines.push(format!("rotates:     every {}, next {next}", period(every)));
     }
+    if let Some(it) = &key.destruction {
+        lines.push(format!("destroyed:   {}", destruction(it)));
+    }
     let labels = key
         .labels
         .iter()
@@ -90,9 +93,52 @@ pub(crate) fn key_text(key: &v1::Key) -> String {
     lines.extend(labels);
     lines.extend(key.versions.iter().map(|version| {
         let (state, created) = (key_state(version.state), time(version.created_at.as_ref()));
-        format!("version {:<4} {state}, created {created}", version.number)
+        let used = usage(version);
+        let end = version.destruction.as_ref().map(destruction);
+        let end = end.map_or_else(String::new, |end| format!(", destroyed {end}"));
+        format!(
+            "version {:<4} {state}, created {created}, {used}{end}",
+            version.number
+        )
     }));
     lines.join("\n")
+}
+
+/// `used 12 times, last 2026-01-31T09:00:00Z`.
+fn usage(version: &v1::KeyVersion) -> String {
+    match version.uses {
+        0 => "never used".to_owned(),
+        1 => format!("used once, {}", time(version.last_used_at.as_ref())),
+        uses => {
+            let last = time(version.last_used_at.as_ref());
+            format!("used {uses} times, last {last}")
+        }
+    }
+}
+
+/// When, and how far it has come: `at …, on 2 of 3 nodes (record 17)`.
+fn destruction(it: &v1::Destruction) -> String {
+    let at = time(it.at.as_ref());
+    match it.done_by_record {
+        None => format!(
+            "at {at}, unless it is cancelled (record {})",
+            it.asked_by_record
+        ),
+        Some(record) => {
+            let (erased, nodes) = (it.erased_by_nodes.len(), it.nodes);
+            format!("at {at}, on {erased} of {nodes} nodes (record {record})")
+        }
+    }
+}
+
+fn destruction_json(it: &v1::Destruction) -> Value {
+    json!({
+        "at": time(it.at.as_ref()),
+        "asked_by_record": it.asked_by_record,
+        "done_by_record": it.done_by_record,
+        "erased_by_nodes": it.erased_by_nodes,
+        "nodes": it.nodes,
+    })
 }
 
 /// A key.
@@ -102,6 +148,9 @@ pub(crate) fn key_json(key: &v1::Key) -> Value {
             "number": version.number,
             "state": key_state(version.state),
             "created_at": time(version.created_at.as_ref()),
+            "uses": version.uses,
+            "last_used_at": version.last_used_at.as_ref().map(Timestamp::to_string),
+            "destruction": version.destruction.as_ref().map(destruction_json),
         })
     });
     json!({
@@ -117,6 +166,7 @@ pub(crate) fn key_json(key: &v1::Key) -> Value {
         "activate_at": key.activate_at.as_ref().map(Timestamp::to_string),
         "rotation_period_seconds": key.rotation_period.as_ref().map(|period| period.seconds),
         "next_rotation_at": key.next_rotation_at.as_ref().map(Timestamp::to_string),
+        "destruction": key.destruction.as_ref().map(destruction_json),
         "revision": key.revision,
     })
 }
@@ -263,8 +313,15 @@ mod tests {
     fn a_key_is_shown_whole() {
         let version = v1::KeyVersion {
             number: 1,
-            state: 2,
-            created_at: None,
+            state: 7,
+            uses: 12,
+            destruction: Some(v1::Destruction {
+                done_by_record: Some(17),
+                erased_by_nodes: vec![1, 3],
+                nodes: 3,
+                ..v1::Destruction::default()
+            }),
+            ..v1::KeyVersion::default()
         };
         let key = v1::Key {
             rotation_period: Some(Duration {
@@ -292,7 +349,7 @@ mod tests {
              created:     -\n\
              rotates:     every 90d, next -\n\
              label:       team=blue\n\
-             version 1    ACTIVE, created -"
+             version 1    DESTROYED, created -, used 12 times, last -, destroyed at -, on 2 of 3 nodes (record 17)"
         );
     }
 }

@@ -7,12 +7,14 @@ use conclave_core::{
 };
 use conclave_core::{Grant, PrincipalName, Role, Scope};
 use conclave_env::mem::{MemClock, MemEntropy, MemHsm, MemStorage};
-use conclave_env::{Audience, Env};
+use conclave_env::{Audience, Env, Storage};
 use conclave_raft::{MemberNode, ProposeError, Replica, ReplicaConfig, Role as RaftRole};
 pub(crate) use network::Wires;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use tempfile::TempDir;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
@@ -34,6 +36,8 @@ pub(crate) struct Node {
 pub(crate) struct Cluster {
     pub(crate) wires: Wires,
     pub(crate) disks: BTreeMap<u64, MemStorage>,
+    /// Where the nodes' directories are, if their disks are real.
+    pub(crate) real: Option<TempDir>,
     pub(crate) nodes: BTreeMap<u64, Node>,
     pub(crate) snapshot_every: u64,
     pub(crate) keep: u64,
@@ -55,6 +59,7 @@ impl Cluster {
         Self {
             wires,
             disks,
+            real: None,
             nodes,
             snapshot_every: 10_000,
             keep: 1000,
@@ -77,12 +82,42 @@ impl Cluster {
         }
     }
 
+    fn storage(&self, id: u64) -> Arc<dyn Storage> {
+        match self.directory(id) {
+            #[cfg(feature = "rocksdb")]
+            Some(directory) => Arc::new(conclave_env::os::RocksStorage::new(directory)),
+            #[cfg(not(feature = "rocksdb"))]
+            Some(_) => unreachable!("real disks take the feature rocksdb"),
+            None => Arc::new(self.disks[&id].clone()),
+        }
+    }
+
+    /// Where a node keeps what it has, if its disk is real.
+    pub(crate) fn directory(&self, id: u64) -> Option<PathBuf> {
+        let all = self.real.as_ref()?;
+        Some(all.path().join(id.to_string()))
+    }
+
+    /// Formatted directories on a real disk, nothing running.
+    #[cfg(feature = "rocksdb")]
+    pub(crate) async fn prepare_real(size: u64) -> Self {
+        let mut cluster = Self::prepare(size).await;
+        cluster.real = Some(tempfile::tempdir().unwrap());
+        for id in 1..=size {
+            let storage = cluster.storage(id);
+            conclave_raft::format(&*storage, CLUSTER, NodeId(id))
+                .await
+                .unwrap();
+        }
+        cluster
+    }
+
     pub(crate) fn env(&self, id: u64) -> Env {
         Env {
             clock: Arc::new(MemClock::new(TimeMs(1_000))),
             entropy: Arc::new(MemEntropy::new(id)),
             network: Arc::new(self.wires.of(NodeId(id))),
-            storage: Arc::new(self.disks[&id].clone()),
+            storage: self.storage(id),
             hsm: Arc::new(MemHsm::seeded(id)),
         }
     }

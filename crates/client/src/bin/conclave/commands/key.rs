@@ -3,7 +3,7 @@
 use super::crypt::context;
 use crate::error::CliError;
 use crate::limits::KEYS_PER_PAGE;
-use crate::parse::{Algorithm, Protection, key_name, moment, pair, period};
+use crate::parse::{Algorithm, Protection, key_name, moment, pair, period, waiting_period};
 use crate::session::Session;
 use crate::{show, table};
 use clap::{Args, Subcommand};
@@ -66,6 +66,20 @@ Examples:
   conclave key compromise payments/card-pan --version 3
   conclave key rotate payments/card-pan")]
     Compromise(TransitionArgs),
+    /// Destroy a key or a version, after a while in which that can be cancelled
+    #[command(after_help = "\
+At its date the material is erased from every node, and what it protected can never be opened
+again. `conclave key get` says on how many nodes that is done. The key stays listed, and its name
+is never given to another. What was used in the last 7 days (unless the node is configured
+otherwise) is refused without --force.
+
+Examples:
+  conclave key destroy payments/card-pan --version 1
+  conclave key destroy payments/last-year --after 7d")]
+    Destroy(DestroyArgs),
+    /// Call a destruction off before its date; the key or version is DEACTIVATED then
+    #[command(after_help = "Example:\n  conclave key cancel-destroy payments/last-year")]
+    CancelDestroy(TransitionArgs),
     /// Have a key rotated by itself whenever its primary version is so old, or never
     #[command(after_help = "\
 Examples:
@@ -113,6 +127,18 @@ pub(crate) struct RotationArgs {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct DestroyArgs {
+    #[command(flatten)]
+    which: TransitionArgs,
+    /// How long it can be cancelled, 1 to 90 days
+    #[arg(long, value_name = "PERIOD", value_parser = waiting_period, default_value = "30d")]
+    after: Duration,
+    /// However lately it was used
+    #[arg(long)]
+    force: bool,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct TransitionArgs {
     /// The key's name
     #[arg(value_parser = key_name)]
@@ -148,6 +174,8 @@ pub(crate) async fn run(command: KeyCommand, session: &Session) -> Result<(), Cl
         KeyCommand::Resume(args) => client.resume_key(args.into()).await,
         KeyCommand::Deactivate(args) => client.deactivate_key(args.into()).await,
         KeyCommand::Compromise(args) => client.mark_key_compromised(args.into()).await,
+        KeyCommand::Destroy(args) => client.schedule_key_destruction(args.into()).await,
+        KeyCommand::CancelDestroy(args) => client.cancel_key_destruction(args.into()).await,
         KeyCommand::SetRotation(RotationArgs { name, every, .. }) => {
             client
                 .set_key_rotation(v1::SetKeyRotationRequest {
@@ -170,6 +198,19 @@ impl From<TransitionArgs> for v1::TransitionRequest {
             request_id: Vec::new(),
             name,
             version: version.unwrap_or(0),
+        }
+    }
+}
+
+impl From<DestroyArgs> for v1::ScheduleKeyDestructionRequest {
+    fn from(args: DestroyArgs) -> Self {
+        let TransitionArgs { name, version } = args.which;
+        Self {
+            request_id: Vec::new(),
+            name,
+            version: version.unwrap_or(0),
+            waiting_period: Some(args.after),
+            force: args.force,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "what does not work fails its test")]
 
+mod destruction;
 mod world;
 
 use conclave_core::Table;
@@ -251,8 +252,9 @@ async fn a_session_ends_when_the_node_stops() {
 
 /// Exchanges the wrapped material of two keys' first versions in the node's storage.
 fn swap_versions(world: &World, one: &str, other: &str) {
-    const TABLES: [&str; 8] = [
-        "meta", "keys", "versions", "grants", "custody", "requests", "batches", "audit",
+    const TABLES: [&str; 10] = [
+        "meta", "keys", "versions", "grants", "custody", "requests", "batches", "audit", "usage",
+        "erased",
     ];
     assert_eq!(Table::ALL.map(Table::name), TABLES);
     let state = world

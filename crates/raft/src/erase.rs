@@ -1,0 +1,83 @@
+//! [`Replica::erase`]: what was destroyed leaves the disk of this node.
+
+use crate::error::EraseError;
+use crate::limits::{PURGE_PATIENCE, SNAPSHOT_PATIENCE};
+use crate::log::ENTRIES;
+use crate::replica::Replica;
+use crate::status::Role;
+use crate::types::{LogId, Types};
+use conclave_core::{LogIndex, Revision};
+use conclave_env::StoreError;
+use openraft::RaftMetrics;
+use openraft::async_runtime::WatchReceiver;
+use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
+
+fn index(log_id: Option<LogId>) -> u64 {
+    log_id.map_or(0, |id| id.index)
+}
+
+impl Replica {
+    /// Erases from this node's disk whatever was destroyed up to `through`, which the node must have applied: from the
+    /// state, from its snapshots and from the log. When this returns, no file of the node holds it.
+    ///
+    /// The log is purged up to there whatever was to be kept for nodes that lag, which are then sent a snapshot. A
+    /// leader that cannot purge it, since a node that does not answer lacks these entries, hands over leadership.
+    ///
+    /// # Errors
+    /// [`EraseError::Unfinished`]: ask again. [`EraseError::Storage`] as the disk has them.
+    pub async fn erase(&self, through: Revision) -> Result<(), EraseError> {
+        let through = LogIndex(through.0);
+        if index(self.metrics(|it| it.purged)) < through.0 {
+            self.purge(through).await?;
+        }
+        let core = self.core();
+        core.machine.erase(through).await?;
+        let erased = core.log().erase(ENTRIES).await;
+        erased.inspect_err(|error: &StoreError| core.log().note(error))?;
+        Ok(())
+    }
+
+    /// Takes a snapshot and purges the log up to it.
+    async fn purge(&self, through: LogIndex) -> Result<(), EraseError> {
+        self.trigger_snapshot().await;
+        let wanted = through.0.max(self.status().applied);
+        let unfinished = |why: &str| EraseError::Unfinished {
+            why: why.to_owned(),
+        };
+        self.wait_for(SNAPSHOT_PATIENCE, |it| index(it.snapshot) >= wanted)
+            .await
+            .ok_or_else(|| unfinished("the snapshot is not taken yet"))?;
+        // Up to the snapshot, not just `through`: openraft takes up a purge that had to wait only when more is asked for.
+        drop(self.core().raft.trigger().purge_log(wanted).await);
+        let is_purged = |it: &RaftMetrics<Types>| index(it.purged) >= through.0;
+        if self.wait_for(PURGE_PATIENCE, is_purged).await.is_some() {
+            return Ok(());
+        }
+        // A leader keeps what it is sending to others, and one that does not answer may be away for long. Whoever
+        // follows keeps nothing.
+        if self.status().role == Role::Leader {
+            self.transfer_leadership(None).await;
+        }
+        Err(unfinished(
+            "the log is not purged yet, since another node lacks what it holds",
+        ))
+    }
+
+    async fn wait_for(
+        &self,
+        within: Duration,
+        is_so: impl Fn(&RaftMetrics<Types>) -> bool,
+    ) -> Option<()> {
+        let deadline = Instant::now() + within;
+        let mut metrics = self.core().raft.metrics();
+        while !is_so(&metrics.borrow_watched()) {
+            timeout_at(deadline, metrics.changed()).await.ok()?.ok()?;
+        }
+        Some(())
+    }
+
+    fn metrics<T>(&self, look: impl FnOnce(&RaftMetrics<Types>) -> T) -> T {
+        look(&self.core().raft.metrics().borrow_watched())
+    }
+}
