@@ -100,6 +100,110 @@ pub enum CryptoError {
         /// Whose signature was looked for.
         origin: String,
     },
+    /// Random bytes that are no private key of the curve: zero, or not below its order.
+    #[error("these random bytes are no private key of the curve: draw others")]
+    DrawAgain,
+    /// A seed of another length than the kind of key takes.
+    #[error("a key of kind {kind} is made from {expected} random bytes, and {actual} were given")]
+    SeedLength {
+        /// The kind of key.
+        kind: &'static str,
+        /// Bytes needed.
+        expected: usize,
+        /// Bytes given.
+        actual: usize,
+    },
+    /// A way of generation that the kind of key has not.
+    #[error(
+        "a key of kind {kind} is not generated in this way: RSA draws for itself, others take a seed"
+    )]
+    Generation {
+        /// The kind of key.
+        kind: &'static str,
+    },
+    /// Stored private material that is no key of its kind.
+    #[error("the stored private key is no {kind} key: it is damaged, or of another kind")]
+    PrivateKey {
+        /// The kind that was expected.
+        kind: &'static str,
+    },
+    /// Not a public key of a kind that is supported.
+    #[error(
+        "this is no public key that is supported: give a SubjectPublicKeyInfo in DER of Ed25519, \
+         X25519, P-256 or P-384 (point uncompressed), RSA, ML-DSA-65 or ML-KEM-768"
+    )]
+    PublicKey,
+    /// An RSA key that is too short, too long, or unusual.
+    #[error(
+        "an RSA key has a modulus of 2048, 3072 or 4096 bits and the public exponent 65537; this \
+         one has not: generate another"
+    )]
+    RsaParameters,
+    /// The bytes of a public key mean nothing, or nothing safe.
+    #[error(
+        "the public key is no valid {kind} key: its point is not on the curve or has a low order, \
+         or a number is out of range; ask its owner for it again"
+    )]
+    PublicValue {
+        /// The kind of key.
+        kind: &'static str,
+    },
+    /// A key of another kind than the operation takes.
+    #[error("a key of kind {expected} is needed here, and this one is of kind {actual}")]
+    OtherKind {
+        /// The kind needed.
+        expected: &'static str,
+        /// The kind given.
+        actual: &'static str,
+    },
+    /// No JSON Web Key is defined.
+    #[error("no JSON Web Key is defined for {kind}: take the public key as DER or PEM")]
+    NoJwk {
+        /// The kind of key.
+        kind: &'static str,
+    },
+    /// A signature scheme that belongs to another kind of key.
+    #[error("a key of kind {kind} does not sign by {scheme}: name a scheme of the key's kind")]
+    OtherScheme {
+        /// The kind of key.
+        kind: &'static str,
+        /// The scheme asked for.
+        scheme: &'static str,
+    },
+    /// A digest, for a scheme that hashes for itself.
+    #[error("{kind} signs messages and no digests: give the message itself")]
+    NoDigest {
+        /// The kind of key.
+        kind: &'static str,
+    },
+    /// A digest of another length than its hash has.
+    #[error("a {hash} digest has {expected} bytes, this one has {actual}")]
+    DigestLength {
+        /// The hash.
+        hash: &'static str,
+        /// Its length in bytes.
+        expected: usize,
+        /// Bytes given.
+        actual: usize,
+    },
+    /// A signature is that of another message, or of another key.
+    #[error("the signature is not that of this message under this key")]
+    WrongSignature,
+    /// An ECDSA signature that breaks its encoding.
+    #[error("this is no ECDSA signature of the curve in {form}")]
+    SignatureForm {
+        /// The encoding expected.
+        form: &'static str,
+    },
+    /// The library failed where only a lack of memory or randomness lets it.
+    #[error(
+        "the cryptographic library failed to {operation}: try again; if it repeats, this machine \
+         lacks memory or randomness"
+    )]
+    Library {
+        /// What was to be done.
+        operation: &'static str,
+    },
     /// A share is refused.
     #[error(transparent)]
     Share(#[from] ShareError),

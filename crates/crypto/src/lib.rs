@@ -1,10 +1,11 @@
 //! Secret types, and pure transformations of them: messages, wraps, shares, streams, signatures.
 //!
-//! No I/O and no clock; nonces, salts and seeds are arguments. Two randomised constructions draw
+//! No I/O and no clock; nonces, salts and seeds are arguments. Some randomised constructions draw
 //! from the operating system inside their libraries, because these offer no other way: Shamir's
-//! polynomial ([`share::split`]) and age's file keys ([`age_file`]). All cryptography is composed
-//! from `ring`, `age` and `shamirsecretsharing`; none is written here. The formats are specified
-//! under `docs/format/`, with test vectors.
+//! polynomial ([`share::split`]), age's file keys ([`age_file`]), the primes of RSA keys, and the
+//! nonces and salts of signatures ([`sign`]). All cryptography is composed from `ring`,
+//! `aws-lc-rs` (for what `ring` lacks), `curve25519-dalek`, `age` and `shamirsecretsharing`; none
+//! is written here. The formats are specified under `docs/format/`, with test vectors.
 
 #![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 #![cfg_attr(
@@ -25,10 +26,13 @@ mod hkdf;
 pub mod limits;
 pub mod mac;
 pub mod message;
+pub mod public_key;
 pub mod root;
+mod rsa;
 pub mod secret;
 pub mod share;
 pub mod share_file;
+pub mod sign;
 pub mod stream;
 pub mod wrap;
 
@@ -36,9 +40,10 @@ pub use age_file::{decrypt_with, encrypt_to, generate_identity};
 pub use error::{CryptoError, ShareError};
 pub use mac::MacHash;
 pub use message::{Header, OVERHEAD_BYTES, Suite};
+pub use public_key::{PublicKey, PublicKind, RsaSize};
 pub use secret::{
-    AuditSigningSeed, DataKey, IntegrityKey, KeyMaterial, MessagePrk, RootKey, Secret, SecretBytes,
-    SoftwareKek,
+    AuditSigningSeed, DataKey, IntegrityKey, KeyMaterial, MessagePrk, PrivateMaterial, RootKey,
+    Secret, SecretBytes, SoftwareKek,
 };
 pub use share::{Share, ShareSet};
 pub use share_file::ShareFile;

@@ -1,5 +1,9 @@
 //! Every bound of this crate, in one place.
 
+/// Bytes of a message that is signed or verified; of a longer one, the digest is.
+pub const SIGNED_MESSAGE_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of an asymmetric key version's private material: an RSA-4096 key in PKCS#8 has some 2,400.
+pub const PRIVATE_MATERIAL_BYTES_MAX: usize = 4_000;
 /// Plaintext bytes of one message; larger input goes by [`crate::stream`].
 pub const PLAINTEXT_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Bytes of additional authenticated data of one message.

@@ -1,6 +1,8 @@
 //! Secrets: boxed, so that moving them copies nothing; wiped when dropped; and without `Debug`,
 //! `Clone`, `PartialEq` or `Serialize`, so that they cannot leave by accident.
 
+use crate::error::CryptoError;
+use crate::limits::PRIVATE_MATERIAL_BYTES_MAX;
 use std::array::TryFromSliceError;
 use zeroize::Zeroizing;
 
@@ -85,6 +87,41 @@ impl SecretBytes {
     }
 }
 
+/// The material of a key version at protection SOFTWARE whose length is that of its kind: 1 to
+/// [`PRIVATE_MATERIAL_BYTES_MAX`] bytes.
+pub struct PrivateMaterial(SecretBytes);
+
+impl PrivateMaterial {
+    /// Takes the bytes over.
+    ///
+    /// # Errors
+    /// [`CryptoError::Truncated`] or [`CryptoError::TooLarge`]; the bytes are wiped even then.
+    pub fn new(bytes: SecretBytes) -> Result<Self, CryptoError> {
+        let (max, actual) = (PRIVATE_MATERIAL_BYTES_MAX, bytes.len());
+        if actual > max {
+            let what = "private key material";
+            return Err(CryptoError::TooLarge { what, max, actual });
+        }
+        if bytes.is_empty() {
+            return Err(CryptoError::Truncated { have: 0, need: 1 });
+        }
+        Ok(Self(bytes))
+    }
+
+    /// A copy; wiping `bytes` remains the caller's business.
+    ///
+    /// # Errors
+    /// Those of [`Self::new`].
+    pub fn from_slice(bytes: &[u8]) -> Result<Self, CryptoError> {
+        Self::new(SecretBytes::from_vec(bytes.to_vec()))
+    }
+
+    /// The bytes.
+    pub fn expose(&self) -> &[u8] {
+        self.0.expose()
+    }
+}
+
 macro_rules! secret {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
@@ -161,6 +198,7 @@ mod tests {
     use super::*;
     use crate::share::Share;
     use crate::share_file::ShareFile;
+    use crate::sign::SigningKey;
     use crate::stream::{StreamOpener, StreamSealer};
     use static_assertions::{assert_impl_all, assert_not_impl_any};
     use std::fmt::{Debug, Display};
@@ -188,6 +226,8 @@ mod tests {
         AuditSigningSeed,
         MessagePrk,
         DataKey,
+        PrivateMaterial,
+        SigningKey,
         Share,
         ShareFile,
         StreamSealer,
@@ -213,5 +253,15 @@ mod tests {
         assert!(Secret::<5>::from_slice(&[1; 6]).is_err());
         let failed: Result<Secret<4>, u8> = Secret::try_from_fn(|_| Err(9));
         assert_eq!(failed.err(), Some(9));
+    }
+
+    #[test]
+    fn private_material_has_1_to_4000_bytes() {
+        assert!(PrivateMaterial::from_slice(&[1]).is_ok());
+        assert!(PrivateMaterial::from_slice(&[1; PRIVATE_MATERIAL_BYTES_MAX]).is_ok());
+        let none = PrivateMaterial::from_slice(&[]).err();
+        assert_eq!(none, Some(CryptoError::Truncated { have: 0, need: 1 }));
+        let large = PrivateMaterial::from_slice(&[1; PRIVATE_MATERIAL_BYTES_MAX + 1]).err();
+        assert!(matches!(large, Some(CryptoError::TooLarge { .. })));
     }
 }

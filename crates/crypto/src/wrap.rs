@@ -5,14 +5,19 @@
 
 use crate::encoding::fields;
 use crate::error::CryptoError;
-use crate::secret::{IntegrityKey, KeyMaterial, SoftwareKek};
+use crate::limits::PRIVATE_MATERIAL_BYTES_MAX;
+use crate::secret::{IntegrityKey, KeyMaterial, PrivateMaterial, SecretBytes, SoftwareKek};
 use conclave_core::{ClusterId, Generation, KekNumber, KeyId, VersionNumber};
 use ring::{aead, hmac};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 /// Bytes of wrapped SOFTWARE material: format, nonce, 32 bytes of ciphertext, tag.
-pub const WRAPPED_BYTES: usize = 1 + aead::NONCE_LEN + 32 + 16;
+pub const WRAPPED_BYTES: usize = WRAP_OVERHEAD_BYTES + 32;
+/// Bytes that wrapping adds: format, nonce, tag.
+pub const WRAP_OVERHEAD_BYTES: usize = 1 + aead::NONCE_LEN + 16;
+/// Bytes of wrapped SOFTWARE material whose length is that of its kind, at most.
+pub const PRIVATE_WRAPPED_BYTES_MAX: usize = WRAP_OVERHEAD_BYTES + PRIVATE_MATERIAL_BYTES_MAX;
 
 const FORMAT: u8 = 1;
 const VERSION_LABEL: &[u8] = b"conclave/1/bind-version";
@@ -89,15 +94,20 @@ pub fn wrap_material(
     binding: &Binding<'_>,
     material: &KeyMaterial,
 ) -> Vec<u8> {
-    let mut body = Zeroizing::new(*material.expose());
-    let tag = sealing_key(kek)
-        .seal_in_place_separate_tag(
-            aead::Nonce::assume_unique_for_key(nonce),
-            aead::Aad::from(associated_data(binding)),
-            body.as_mut_slice(),
-        )
-        .expect("32 bytes are below AES-GCM's limit");
-    [&[FORMAT], nonce.as_slice(), body.as_slice(), tag.as_ref()].concat()
+    seal(kek, nonce, binding, material.expose())
+}
+
+/// Wraps SOFTWARE material of any length, in the same layout; else as [`wrap_material`].
+///
+/// # Panics
+/// Never.
+pub fn wrap_private(
+    kek: &SoftwareKek,
+    nonce: [u8; aead::NONCE_LEN],
+    binding: &Binding<'_>,
+    material: &PrivateMaterial,
+) -> Vec<u8> {
+    seal(kek, nonce, binding, material.expose())
 }
 
 /// Unwraps SOFTWARE material.
@@ -110,20 +120,26 @@ pub fn unwrap_material(
     binding: &Binding<'_>,
     wrapped: &[u8],
 ) -> Result<KeyMaterial, CryptoError> {
-    let (format, rest) = wrapped.split_first().ok_or(CryptoError::TamperedWrap)?;
-    if *format != FORMAT {
-        return Err(CryptoError::UnknownFormat(*format));
+    let material = open(kek, binding, wrapped)?;
+    KeyMaterial::from_slice(material.expose()).map_err(|_| CryptoError::TamperedWrap)
+}
+
+/// Unwraps SOFTWARE material of any length.
+///
+/// # Errors
+/// Those of [`unwrap_material`].
+pub fn unwrap_private(
+    kek: &SoftwareKek,
+    binding: &Binding<'_>,
+    wrapped: &[u8],
+) -> Result<PrivateMaterial, CryptoError> {
+    let (max, actual) = (PRIVATE_WRAPPED_BYTES_MAX, wrapped.len());
+    if actual > max {
+        let what = "wrapped private key";
+        return Err(CryptoError::TooLarge { what, max, actual });
     }
-    let (nonce, body) = rest.split_first_chunk().ok_or(CryptoError::TamperedWrap)?;
-    let mut body = Zeroizing::new(body.to_vec());
-    let material = sealing_key(kek)
-        .open_in_place(
-            aead::Nonce::assume_unique_for_key(*nonce),
-            aead::Aad::from(associated_data(binding)),
-            body.as_mut_slice(),
-        )
-        .map_err(|_| CryptoError::TamperedWrap)?;
-    KeyMaterial::from_slice(material).map_err(|_| CryptoError::TamperedWrap)
+    let material = open(kek, binding, wrapped)?;
+    PrivateMaterial::new(material).map_err(|_| CryptoError::TamperedWrap)
 }
 
 /// Binds what an HSM wrapped to `binding`, an encoded [`Binding`] or [`KekBinding`].
@@ -155,6 +171,46 @@ pub fn verify_tag(
     } else {
         Err(CryptoError::TamperedWrap)
     }
+}
+
+fn seal(
+    kek: &SoftwareKek,
+    nonce: [u8; aead::NONCE_LEN],
+    binding: &Binding<'_>,
+    material: &[u8],
+) -> Vec<u8> {
+    let mut body = Zeroizing::new(material.to_vec());
+    let tag = sealing_key(kek)
+        .seal_in_place_separate_tag(
+            aead::Nonce::assume_unique_for_key(nonce),
+            aead::Aad::from(associated_data(binding)),
+            body.as_mut_slice(),
+        )
+        .expect("material is far below AES-GCM's limit");
+    [&[FORMAT], nonce.as_slice(), body.as_slice(), tag.as_ref()].concat()
+}
+
+fn open(
+    kek: &SoftwareKek,
+    binding: &Binding<'_>,
+    wrapped: &[u8],
+) -> Result<SecretBytes, CryptoError> {
+    let (format, rest) = wrapped.split_first().ok_or(CryptoError::TamperedWrap)?;
+    if *format != FORMAT {
+        return Err(CryptoError::UnknownFormat(*format));
+    }
+    let (nonce, body) = rest.split_first_chunk().ok_or(CryptoError::TamperedWrap)?;
+    let mut body = SecretBytes::from_vec(body.to_vec());
+    let opened = sealing_key(kek)
+        .open_in_place(
+            aead::Nonce::assume_unique_for_key(*nonce),
+            aead::Aad::from(associated_data(binding)),
+            body.expose_mut(),
+        )
+        .map_err(|_| CryptoError::TamperedWrap)?;
+    let len = opened.len();
+    body.truncate(len);
+    Ok(body)
 }
 
 fn sealing_key(kek: &SoftwareKek) -> aead::LessSafeKey {
@@ -274,6 +330,55 @@ mod tests {
     }
 
     #[test]
+    fn material_of_any_length_unwraps_in_its_place_only() {
+        for len in [1, 31, 32, 33, 1217, PRIVATE_MATERIAL_BYTES_MAX] {
+            let bytes = vec![5; len];
+            let material = PrivateMaterial::from_slice(&bytes).ok().unwrap();
+            let blob = wrap_private(&kek(9), [4; 12], &BINDING, &material);
+            assert_eq!(blob.len(), WRAP_OVERHEAD_BYTES + len);
+            let back = unwrap_private(&kek(9), &BINDING, &blob).ok().unwrap();
+            assert_eq!(back.expose(), bytes);
+            let tampered = Some(CryptoError::TamperedWrap);
+            assert_eq!(unwrap_private(&kek(8), &BINDING, &blob).err(), tampered);
+            for other in other_bindings() {
+                assert_eq!(unwrap_private(&kek(9), &other, &blob).err(), tampered);
+            }
+            for at in [0, 1, 12, 13, blob.len() - 17, blob.len() - 1] {
+                let mut changed = blob.clone();
+                changed[at] ^= 1;
+                assert!(unwrap_private(&kek(9), &BINDING, &changed).is_err());
+                assert!(unwrap_private(&kek(9), &BINDING, &blob[..at]).is_err());
+            }
+        }
+    }
+
+    #[test]
+    fn other_lengths_are_refused_though_they_authenticate() {
+        let empty = seal(&kek(9), [4; 12], &BINDING, &[]);
+        let tampered = Some(CryptoError::TamperedWrap);
+        assert_eq!(unwrap_private(&kek(9), &BINDING, &empty).err(), tampered);
+        let long = seal(&kek(9), [4; 12], &BINDING, &[5; 33]);
+        assert_eq!(unwrap_material(&kek(9), &BINDING, &long).err(), tampered);
+        let large = seal(
+            &kek(9),
+            [4; 12],
+            &BINDING,
+            &[5; PRIVATE_MATERIAL_BYTES_MAX + 1],
+        );
+        let refused = unwrap_private(&kek(9), &BINDING, &large).err();
+        assert!(matches!(refused, Some(CryptoError::TooLarge { .. })));
+    }
+
+    #[test]
+    fn material_of_32_bytes_wraps_to_the_same_bytes_either_way() {
+        let material = PrivateMaterial::from_slice(&[5; 32]).ok().unwrap();
+        assert_eq!(
+            wrap_private(&kek(9), [4; 12], &BINDING, &material),
+            wrapped()
+        );
+    }
+
+    #[test]
     fn a_tag_binds_blob_and_place() {
         let integrity = IntegrityKey::from_fn(|out| out.fill(7));
         let place = BINDING.encode();
@@ -323,6 +428,23 @@ mod tests {
         assert!(others.iter().all(|other| other.encode() != encoded));
         assert_ne!(encoded, BINDING.encode());
     }
+
+    // Made with Python's `cryptography`.
+    #[test]
+    fn golden_bytes_of_another_length() {
+        let bytes: Vec<u8> = (0..48).collect();
+        let material = PrivateMaterial::from_slice(&bytes).ok().unwrap();
+        let place = Binding {
+            algorithm: "ECDSA-P384",
+            purpose: "sign",
+            ..BINDING
+        };
+        let blob = wrap_private(&kek(9), [4; 12], &place, &material);
+        assert_eq!(hex::encode(blob), GOLDEN_PRIVATE_WRAP);
+    }
+    const GOLDEN_PRIVATE_WRAP: &str = "01040404040404040404040404e7b8ba7aeab06d288e4d683918552299dfbb6bf4\
+         1c9c904f674fb6aebc6ec94849b53d5c2dbacfadfdae7c8c05517b26b780f9cb43a00ba794\
+         79127d8e950d75";
 
     // What older nodes wrote must be read: these bytes may never change. (Made with Python's
     // `cryptography`, not with this code.)
