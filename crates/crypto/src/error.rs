@@ -195,6 +195,16 @@ pub enum CryptoError {
         /// The encoding expected.
         form: &'static str,
     },
+    /// A ciphertext of another length than the key makes.
+    #[error("a ciphertext under a key of kind {kind} has {expected} bytes, this one has {actual}")]
+    CiphertextLength {
+        /// The kind of key.
+        kind: &'static str,
+        /// Bytes that it must have.
+        expected: usize,
+        /// Bytes given.
+        actual: usize,
+    },
     /// The library failed where only a lack of memory or randomness lets it.
     #[error(
         "the cryptographic library failed to {operation}: try again; if it repeats, this machine \

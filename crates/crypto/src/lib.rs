@@ -2,10 +2,10 @@
 //!
 //! No I/O and no clock; nonces, salts and seeds are arguments. Some randomised constructions draw
 //! from the operating system inside their libraries, because these offer no other way: Shamir's
-//! polynomial ([`share::split`]), age's file keys ([`age_file`]), the primes of RSA keys, and the
-//! nonces and salts of signatures ([`sign`]). All cryptography is composed from `ring`,
-//! `aws-lc-rs` (for what `ring` lacks), `curve25519-dalek`, `age` and `shamirsecretsharing`; none
-//! is written here. The formats are specified under `docs/format/`, with test vectors.
+//! polynomial ([`share::split`]), age's file keys ([`age_file`]), the primes of RSA keys, the nonces
+//! and salts of signatures ([`sign`]), the seeds of [`oaep`], and encapsulation ([`kem`]). All
+//! cryptography is composed from `ring`, `aws-lc-rs` (for what `ring` lacks), `curve25519-dalek`,
+//! `ml-kem`, `age` and `shamirsecretsharing`; none is written here. The formats are specified under `docs/format/`, with test vectors.
 
 #![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 #![cfg_attr(
@@ -18,14 +18,17 @@
 )]
 
 pub mod age_file;
+pub mod agree;
 pub mod audit;
 pub mod context;
 mod encoding;
 mod error;
 mod hkdf;
+pub mod kem;
 pub mod limits;
 pub mod mac;
 pub mod message;
+pub mod oaep;
 pub mod public_key;
 pub mod root;
 mod rsa;

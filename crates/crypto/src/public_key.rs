@@ -1,8 +1,8 @@
 //! Public keys: checked, and in the encodings that others read.
 //!
 //! Stored as `SubjectPublicKeyInfo` in DER (RFC 5280, RFC 5480, RFC 8410, RFC 9881, RFC 9935), which
-//! names its own kind. Of each kind only one encoding is accepted, which `layout.rs` tells: so no
-//! parser is needed, and one key has one encoding.
+//! names its own kind. Of each kind only one frame is accepted, which `layout.rs` tells: so no
+//! parser is needed, and (but for X25519, where RFC 7748 asks for leniency) one key has one encoding.
 
 mod jwk;
 mod layout;

@@ -196,6 +196,9 @@ secret!(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::agree::AgreementKey;
+    use crate::kem::DecapsulationKey;
+    use crate::oaep::DecryptingKey;
     use crate::share::Share;
     use crate::share_file::ShareFile;
     use crate::sign::SigningKey;
@@ -228,6 +231,9 @@ mod tests {
         DataKey,
         PrivateMaterial,
         SigningKey,
+        AgreementKey,
+        DecapsulationKey,
+        DecryptingKey,
         Share,
         ShareFile,
         StreamSealer,

@@ -3,7 +3,7 @@
 use super::PublicKind;
 use super::layout::Layout;
 use crate::error::CryptoError;
-use aws_lc_rs::kem;
+use crate::kem;
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_ASN1, ECDSA_P384_SHA384_ASN1, EcdsaVerificationAlgorithm, ParsedPublicKey,
 };
@@ -22,7 +22,7 @@ pub(super) fn check(kind: PublicKind, raw: &[u8]) -> Result<(), CryptoError> {
             PublicKind::P256 => on_nist_curve(&ECDSA_P256_SHA256_ASN1, raw),
             PublicKind::P384 => on_nist_curve(&ECDSA_P384_SHA384_ASN1, raw),
             PublicKind::Rsa(_) if !is_modulus(raw) => return Err(CryptoError::RsaParameters),
-            PublicKind::MlKem768 => kem::EncapsulationKey::new(&kem::ML_KEM_768, raw).is_ok(),
+            PublicKind::MlKem768 => kem::is_reduced(raw),
             // Any 32 bytes are an X25519 key, and agreement refuses those of low order; any 1952
             // bytes are an ML-DSA-65 key.
             PublicKind::Rsa(_) | PublicKind::X25519 | PublicKind::MlDsa65 => true,

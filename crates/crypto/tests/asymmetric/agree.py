@@ -31,7 +31,21 @@ def ml_dsa_65(question):
     }
 
 
-ABOUT = {"ml-dsa-65": ml_dsa_65}
+def ml_kem_768(question):
+    from cryptography.hazmat.primitives.asymmetric import mlkem
+
+    private = mlkem.MLKEM768PrivateKey.from_seed_bytes(bytes.fromhex(question["seed"]))
+    public = private.public_key()
+    secret, ciphertext = public.encapsulate()
+    return {
+        "opened": private.decapsulate(bytes.fromhex(question["ciphertext"])).hex(),
+        "spki": spki(public),
+        "secret": secret.hex(),
+        "ciphertext": ciphertext.hex(),
+    }
+
+
+ABOUT = {"ml-dsa-65": ml_dsa_65, "ml-kem-768": ml_kem_768}
 
 question = json.load(sys.stdin)
 try:

@@ -1,0 +1,128 @@
+//! Encryption by RSA-OAEP (RFC 8017) for the asymmetric key versions at protection SOFTWARE:
+//! SHA-256 for label and mask, the label empty.
+//!
+//! Private keys are stored as those that sign are ([`crate::sign`]). Encryption draws its seed from
+//! the operating system, inside the library: it makes another ciphertext at each call.
+
+use crate::error::CryptoError;
+use crate::public_key::{PublicKey, RsaSize};
+use crate::rsa;
+use crate::secret::{PrivateMaterial, SecretBytes};
+use aws_lc_rs::rsa::{
+    OAEP_SHA256_MGF1SHA256, OaepPrivateDecryptingKey, OaepPublicEncryptingKey,
+    PrivateDecryptingKey, PublicEncryptingKey,
+};
+
+/// Bytes that OAEP with SHA-256 takes of the modulus: two hashes and two bytes.
+const OVERHEAD_BYTES: usize = 2 * 32 + 2;
+
+/// Bytes of plaintext that a key of this size encrypts at most.
+pub fn plaintext_bytes_max(size: RsaSize) -> usize {
+    size.modulus_bytes().saturating_sub(OVERHEAD_BYTES)
+}
+
+/// A new key. Its primes come from the operating system, inside the library: no test can replay
+/// one. It takes 0.1 to several seconds of computation.
+///
+/// # Errors
+/// [`CryptoError::Library`].
+pub fn generate(size: RsaSize) -> Result<PrivateMaterial, CryptoError> {
+    rsa::generate(size)
+}
+
+/// A private key, prepared: made once, it decrypts often and in many threads. The library wipes
+/// what it holds of it when this is dropped.
+pub struct DecryptingKey {
+    size: RsaSize,
+    key: OaepPrivateDecryptingKey,
+    public: PublicKey,
+}
+
+impl DecryptingKey {
+    /// From the stored material of a key of this size.
+    ///
+    /// # Errors
+    /// [`CryptoError::PrivateKey`] if it is none; [`CryptoError::RsaParameters`].
+    pub fn new(size: RsaSize, material: &PrivateMaterial) -> Result<Self, CryptoError> {
+        let (_, public) = rsa::parse(size, material)?;
+        let damaged = CryptoError::PrivateKey { kind: size.name() };
+        let key = PrivateDecryptingKey::from_pkcs8(material.expose());
+        let key = OaepPrivateDecryptingKey::new(key.map_err(|_| damaged.clone())?);
+        let key = key.map_err(|_| damaged)?;
+        Ok(Self { size, key, public })
+    }
+
+    /// Its size.
+    pub fn size(&self) -> RsaSize {
+        self.size
+    }
+
+    /// Its public half.
+    pub fn public_key(&self) -> &PublicKey {
+        &self.public
+    }
+
+    /// Decrypts.
+    ///
+    /// # Errors
+    /// [`CryptoError::CiphertextLength`]; [`CryptoError::DoesNotOpen`], whatever else is wrong.
+    pub fn decrypt(&self, ciphertext: &[u8]) -> Result<SecretBytes, CryptoError> {
+        let expected = self.size.modulus_bytes();
+        if ciphertext.len() != expected {
+            return Err(CryptoError::CiphertextLength {
+                kind: self.size.name(),
+                expected,
+                actual: ciphertext.len(),
+            });
+        }
+        let mut plaintext = SecretBytes::from_vec(vec![0; self.key.min_output_size()]);
+        let buffer = plaintext.expose_mut();
+        let opened = self
+            .key
+            .decrypt(&OAEP_SHA256_MGF1SHA256, ciphertext, buffer, None);
+        let len = opened.map_err(|_| CryptoError::DoesNotOpen)?.len();
+        plaintext.truncate(len);
+        Ok(plaintext)
+    }
+}
+
+/// A public key, prepared.
+pub struct EncryptingKey {
+    size: RsaSize,
+    key: OaepPublicEncryptingKey,
+}
+
+impl EncryptingKey {
+    /// # Errors
+    /// [`CryptoError::OtherKind`] if it is not RSA; [`CryptoError::PublicValue`].
+    pub fn new(public: &PublicKey) -> Result<Self, CryptoError> {
+        let kind = public.kind().name();
+        let size = public.kind().rsa_size().ok_or(CryptoError::OtherKind {
+            expected: "RSA",
+            actual: kind,
+        })?;
+        let refused = CryptoError::PublicValue { kind };
+        let key = PublicEncryptingKey::from_der(&public.spki()).map_err(|_| refused.clone())?;
+        let key = OaepPublicEncryptingKey::new(key).map_err(|_| refused)?;
+        Ok(Self { size, key })
+    }
+
+    /// Encrypts up to [`plaintext_bytes_max`] bytes.
+    ///
+    /// # Errors
+    /// [`CryptoError::TooLarge`], [`CryptoError::Library`].
+    pub fn encrypt(&self, plaintext: &[u8]) -> Result<Vec<u8>, CryptoError> {
+        let (max, actual) = (plaintext_bytes_max(self.size), plaintext.len());
+        if actual > max {
+            let what = "plaintext under RSA-OAEP";
+            return Err(CryptoError::TooLarge { what, max, actual });
+        }
+        let mut ciphertext = vec![0; self.key.ciphertext_size()];
+        self.key
+            .encrypt(&OAEP_SHA256_MGF1SHA256, plaintext, &mut ciphertext, None)
+            .map_err(|_| CryptoError::Library {
+                operation: "encrypt",
+            })?;
+        Ok(ciphertext)
+    }
+}
