@@ -205,6 +205,12 @@ pub enum CryptoError {
         /// Bytes given.
         actual: usize,
     },
+    /// A wrapped key that another one wrapped, or that was changed.
+    #[error(
+        "the wrapped key does not open: it was changed, or wrapped under another key or by another \
+         mechanism than is asked for here"
+    )]
+    WrappedKey,
     /// The library failed where only a lack of memory or randomness lets it.
     #[error(
         "the cryptographic library failed to {operation}: try again; if it repeats, this machine \

@@ -1,3 +1,5 @@
+//! New private keys, in their stored encoding.
+
 use super::{KeyKind, SigningKey};
 use crate::error::CryptoError;
 use crate::public_key::RsaSize;

@@ -1,3 +1,5 @@
+//! The kinds of keys that sign.
+
 use crate::public_key::{PublicKind, RsaSize};
 
 /// The kinds of keys that sign.

@@ -1,3 +1,5 @@
+//! How a signature is made of a message or its digest, chosen by the caller within the key's kind.
+
 use super::KeyKind;
 use crate::error::CryptoError;
 use crate::limits::SIGNED_MESSAGE_BYTES_MAX;

@@ -1,3 +1,5 @@
+//! A private key that is ready to sign.
+
 use super::ecdsa;
 use super::{EcdsaForm, Hash, Input, KeyKind, Scheme};
 use crate::error::CryptoError;

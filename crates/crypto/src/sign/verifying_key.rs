@@ -1,3 +1,5 @@
+//! A public key that is ready to verify.
+
 use super::ecdsa;
 use super::{EcdsaForm, Hash, Input, KeyKind, Scheme};
 use crate::error::CryptoError;

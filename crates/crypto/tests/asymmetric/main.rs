@@ -4,10 +4,12 @@
 mod agreement;
 mod changed_bits;
 mod encryption;
+mod key_wrap;
 mod keys;
 mod openssl;
 mod openssl_secrets;
 mod python;
 mod signature_vectors;
+mod wycheproof_key_wrap;
 mod wycheproof_secrets;
 mod wycheproof_signatures;
