@@ -4,6 +4,10 @@
 //! or after [`Hsm::clear`], every handle answers [`HsmError::KeyGone`]. Secrets are written into the caller's
 //! buffers, never returned in a value of their own.
 
+mod kind;
+
+pub use kind::{HsmHash, HsmKeyKind, RsaSize, SignatureScheme};
+
 use async_trait::async_trait;
 use thiserror::Error;
 
@@ -11,13 +15,13 @@ use thiserror::Error;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct HsmKey(pub u64);
 
-/// What a key inside the module is for. All are sensitive and, once they are used, not extractable.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HsmKeyKind {
-    /// AES-256, wraps and unwraps other keys.
-    Kek,
-    /// 256-bit generic secret, HMAC-SHA-256 only.
-    Mac,
+/// What [`Hsm::generate_pair_wrapped`] made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WrappedPair {
+    /// The private key (PKCS#8), wrapped. Some modules put zero bytes behind it before they wrap it.
+    pub private: Vec<u8>,
+    /// The public key: a DER `SubjectPublicKeyInfo` (RFC 5280, RFC 5480, RFC 8410).
+    pub public: Vec<u8>,
 }
 
 /// Why the module failed. What a caller can do differs, what the module said is for the log.
@@ -89,11 +93,58 @@ pub enum HsmError {
     },
 }
 
+impl HsmError {
+    /// A key is used as what it is not.
+    pub(crate) fn wrong_kind(operation: &'static str) -> Self {
+        Self::Failed {
+            operation,
+            detail: "the key is of the wrong kind".to_owned(),
+        }
+    }
+}
+
+/// Whether an input or a buffer of the caller, or an answer of the module, is as long as it must be.
+pub(crate) fn check_length(
+    operation: &'static str,
+    bytes: usize,
+    expected: usize,
+) -> Result<(), HsmError> {
+    if bytes == expected {
+        return Ok(());
+    }
+    Err(HsmError::Failed {
+        operation,
+        detail: format!("{bytes} bytes came, not {expected}"),
+    })
+}
+
+/// Whether one of these kinds is offered, of which `lacking` says what they lack.
+pub(crate) fn check_offered(
+    kinds: &[HsmKeyKind],
+    lacking: impl Fn(HsmKeyKind) -> Option<&'static str>,
+) -> Result<(), HsmError> {
+    let mut missing = None;
+    for kind in kinds {
+        match lacking(*kind) {
+            None => return Ok(()),
+            Some(mechanism) => missing = Some(mechanism),
+        }
+    }
+    missing.map_or(Ok(()), |mechanism| Err(HsmError::Unsupported { mechanism }))
+}
+
 /// A module with one token, logged in.
+///
+/// What a key is used for is checked against its kind before the module is asked. A call for a kind that
+/// [`Hsm::offers`] denies answers [`HsmError::Unsupported`].
 #[async_trait]
 pub trait Hsm: Send + Sync + 'static {
     /// Module and token, for people.
     fn description(&self) -> String;
+
+    /// Whether the module can make keys of this kind and do with them what the kind is for. Known since the module was
+    /// opened; [`HsmKeyKind::Kek`] and [`HsmKeyKind::Mac`] are always offered.
+    fn offers(&self, kind: HsmKeyKind) -> bool;
 
     /// Fills `out` from the module's random generator.
     ///
@@ -114,16 +165,31 @@ pub trait Hsm: Send + Sync + 'static {
     /// As the module has them.
     async fn find_root(&self, label: &str) -> Result<Option<HsmKey>, HsmError>;
 
-    /// Generates a key inside, wraps it under `under` (RFC 5649, `CKM_AES_KEY_WRAP_PAD`), and destroys it inside.
+    /// Generates a secret key inside, wraps it under `under` (RFC 5649, `CKM_AES_KEY_WRAP_PAD`), and destroys it
+    /// inside.
     ///
     /// # Errors
-    /// As the module has them.
+    /// As the module has them; [`HsmError::Failed`] for a kind that is half of a pair.
     async fn generate_wrapped(&self, under: HsmKey, kind: HsmKeyKind) -> Result<Vec<u8>, HsmError>;
 
-    /// Unwraps a key to be used inside; it can never leave.
+    /// Generates a pair inside, wraps the private key under `under` like any other key, and destroys it inside.
+    /// RSA keys have the public exponent 65537, and take a module seconds.
     ///
     /// # Errors
-    /// [`HsmError::Refused`] if it was not wrapped under `under`.
+    /// As the module has them; [`HsmError::Failed`] for a kind that is no half of a pair.
+    async fn generate_pair_wrapped(
+        &self,
+        under: HsmKey,
+        kind: HsmKeyKind,
+    ) -> Result<WrappedPair, HsmError>;
+
+    /// Unwraps a key to be used inside, for what its kind says only; it can never leave. Keys that differ in nothing
+    /// but their use (a signing and a decrypting RSA key), or are secrets of one length, are not told apart by their
+    /// wraps; to a module, the PKCS#8 of an Ed25519 key can be a secret of 384 bits. That a blob is of this kind is
+    /// for the caller to know.
+    ///
+    /// # Errors
+    /// [`HsmError::Refused`] if it was not wrapped under `under`, or is of another algorithm or length.
     async fn unwrap(
         &self,
         under: HsmKey,
@@ -149,6 +215,18 @@ pub trait Hsm: Send + Sync + 'static {
         out: &mut [u8],
     ) -> Result<(), HsmError>;
 
+    /// HMAC of `message` under the key of that hash's kind, into `out`, which is as long as the hash.
+    ///
+    /// # Errors
+    /// As the module has them.
+    async fn hmac(
+        &self,
+        key: HsmKey,
+        hash: HsmHash,
+        message: &[u8],
+        out: &mut [u8],
+    ) -> Result<(), HsmError>;
+
     /// HMAC-SHA-256 of `message` under a [`HsmKeyKind::Mac`] key.
     ///
     /// # Errors
@@ -157,6 +235,43 @@ pub trait Hsm: Send + Sync + 'static {
         &self,
         key: HsmKey,
         message: &[u8],
+        out: &mut [u8; 32],
+    ) -> Result<(), HsmError> {
+        self.hmac(key, HsmHash::Sha256, message, out).await
+    }
+
+    /// Signs a message or a digest, as the scheme says.
+    ///
+    /// # Errors
+    /// As the module has them; [`HsmError::Failed`] if the key is not of the scheme, or the digest not of its length.
+    async fn sign(
+        &self,
+        key: HsmKey,
+        scheme: SignatureScheme,
+        input: &[u8],
+    ) -> Result<Vec<u8>, HsmError>;
+
+    /// Decrypts RSA-OAEP (SHA-256 for label and mask, the label empty) into the beginning of `out`, and says how long
+    /// the plaintext is: at most the modulus less 66 bytes.
+    ///
+    /// # Errors
+    /// [`HsmError::Refused`] if it is no ciphertext of this key, or longer than `out`.
+    async fn decrypt_oaep_sha256(
+        &self,
+        key: HsmKey,
+        ciphertext: &[u8],
+        out: &mut [u8],
+    ) -> Result<usize, HsmError>;
+
+    /// The secret that a [`HsmKeyKind::EcdhP256`] key shares with `peer`'s, a point of 65 bytes (04 ‖ x ‖ y): the
+    /// x coordinate of the product, to be put through a key derivation function.
+    ///
+    /// # Errors
+    /// [`HsmError::Refused`] if the point is of another form, or not on the curve.
+    async fn derive_ecdh(
+        &self,
+        key: HsmKey,
+        peer: &[u8],
         out: &mut [u8; 32],
     ) -> Result<(), HsmError>;
 

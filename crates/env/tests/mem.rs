@@ -5,8 +5,9 @@
 use conclave_env::contract::{
     checkpoint, checkpoint_contract, erasure_contract, hsm_contract, store_contract, sync,
 };
+use conclave_env::hsm::SignatureScheme;
 use conclave_env::mem::{Cut, MemHsm, MemStorage};
-use conclave_env::{Batch, Database, Hsm, HsmError, Storage, Store, StoreError};
+use conclave_env::{Batch, Database, Hsm, HsmError, HsmKeyKind, Storage, Store, StoreError};
 use proptest::prelude::*;
 use std::ops::Bound;
 use std::sync::Arc;
@@ -62,6 +63,31 @@ async fn keys_do_not_outlive_the_session() {
     assert!(matches!(hsm.check(root).await, Err(HsmError::Lost { .. })));
     hsm.set_connected(true);
     assert_eq!(hsm.check(root).await, Err(HsmError::KeyGone));
+}
+
+#[tokio::test]
+async fn pairs_repeat_with_the_seed_and_do_not_outlive_the_session() {
+    let start = async |seed| {
+        let hsm = MemHsm::seeded(seed);
+        let root = hsm.import_root("root", &[1; 32]).await.unwrap();
+        let pair = hsm.generate_pair_wrapped(root, HsmKeyKind::Ed25519).await;
+        (hsm, root, pair.unwrap())
+    };
+    let (hsm, root, pair) = start(1).await;
+    assert_eq!(pair, start(1).await.2);
+    assert_ne!(pair, start(2).await.2);
+    let key = hsm.unwrap(root, &pair.private, HsmKeyKind::Ed25519).await;
+    let key = key.unwrap();
+    let sign = || hsm.sign(key, SignatureScheme::Ed25519, b"message");
+    assert_eq!(sign().await, sign().await);
+    hsm.fail(Some(HsmError::Busy));
+    assert_eq!(sign().await, Err(HsmError::Busy));
+    hsm.fail(None);
+    sign().await.unwrap();
+    hsm.lose();
+    assert_eq!(sign().await, Err(HsmError::KeyGone));
+    let made = hsm.generate_pair_wrapped(root, HsmKeyKind::Ed25519).await;
+    assert_eq!(made, Err(HsmError::KeyGone));
 }
 
 fn numbered(number: u32) -> Batch {

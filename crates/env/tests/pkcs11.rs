@@ -4,12 +4,20 @@
 #![cfg(feature = "pkcs11")]
 
 use conclave_env::contract::hsm_contract;
+use conclave_env::hsm::{HsmHash, RsaSize, SignatureScheme};
 use conclave_env::mem::MemHsm;
 use conclave_env::os::{Import, Pin, Pkcs11Config, Pkcs11Hsm, Residency};
 use conclave_env::{Hsm, HsmError, HsmKeyKind};
+use cryptoki::context::Pkcs11;
+use cryptoki::object::{Attribute, AttributeType, ObjectClass, ObjectHandle};
+use cryptoki::session::Session;
+use ring::digest::{SHA512, digest};
+use ring::signature::{RSA_PSS_2048_8192_SHA512, UnparsedPublicKey};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
+use x509_parser::prelude::FromDer;
+use x509_parser::x509::SubjectPublicKeyInfo;
 
 const MODULES: [&str; 3] = [
     "/usr/lib/softhsm/libsofthsm2.so",
@@ -213,5 +221,191 @@ async fn a_full_queue_answers_busy() {
         answers
             .iter()
             .all(|answer| answer.is_ok() || *answer == Err(HsmError::Busy))
+    );
+}
+
+/// The module as another of its users in this process sees it.
+fn look(module: &Path) -> (Pkcs11, Session) {
+    let module = Pkcs11::new(module).unwrap();
+    let slots = module.get_slots_with_initialized_token().unwrap();
+    let session = module.open_rw_session(slots[0]).unwrap();
+    (module, session)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_softhsm_lists_without_doing_it_is_not_offered() {
+    let test = "what_softhsm_lists_without_doing_it_is_not_offered";
+    let Some(module) = in_own_process(test, &["one"]) else {
+        return;
+    };
+    let hsm = Pkcs11Hsm::open(config(&module, "one")).unwrap();
+    let offered: Vec<_> = HsmKeyKind::ALL
+        .into_iter()
+        .filter(|kind| hsm.offers(*kind))
+        .collect();
+    // Release 2.6.1. It wraps no Edwards keys, and has OAEP with SHA-1 only.
+    let expected = [
+        HsmKeyKind::Kek,
+        HsmKeyKind::Mac,
+        HsmKeyKind::MacSha384,
+        HsmKeyKind::MacSha512,
+        HsmKeyKind::EcdsaP256,
+        HsmKeyKind::EcdsaP384,
+        HsmKeyKind::EcdhP256,
+        HsmKeyKind::RsaSign(RsaSize::Bits2048),
+        HsmKeyKind::RsaSign(RsaSize::Bits3072),
+        HsmKeyKind::RsaSign(RsaSize::Bits4096),
+    ];
+    assert_eq!(offered, expected);
+    let root = hsm.import_root("root", &[1; 32]).await.unwrap();
+    for (kind, mechanism) in [
+        (HsmKeyKind::Ed25519, "CKM_EDDSA"),
+        (
+            HsmKeyKind::RsaDecrypt(RsaSize::Bits2048),
+            "CKM_RSA_PKCS_OAEP",
+        ),
+    ] {
+        let made = hsm.generate_pair_wrapped(root, kind).await;
+        assert_eq!(made, Err(HsmError::Unsupported { mechanism }));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_left_inside_and_what_is_used_does_one_thing() {
+    let test = "nothing_is_left_inside_and_what_is_used_does_one_thing";
+    let Some(module) = in_own_process(test, &["one"]) else {
+        return;
+    };
+    let hsm = Pkcs11Hsm::open(config(&module, "one")).unwrap();
+    let (_module, session) = look(&module);
+    let all = || session.find_objects(&[]).unwrap();
+    assert_eq!(all(), [], "what was tried at the start is gone");
+    let root = hsm.import_root("root", &[1; 32]).await.unwrap();
+    let (public, mut shared) = ([&[4], &[7; 64][..]].concat(), [0; 32]);
+    for kind in HsmKeyKind::ALL {
+        if matches!(kind, HsmKeyKind::RsaSign(size) if size != RsaSize::Bits2048) {
+            continue;
+        }
+        let Ok(pair) = hsm.generate_pair_wrapped(root, kind).await else {
+            assert_eq!(all().len(), 1, "{kind:?}: only the root key");
+            continue;
+        };
+        assert_eq!(all().len(), 1, "{kind:?}: only the root key");
+        for other in HsmKeyKind::ALL {
+            if let Ok(key) = hsm.unwrap(root, &pair.private, other).await {
+                hsm.destroy(key).await.unwrap();
+            }
+        }
+        assert_eq!(all().len(), 1, "{kind:?}: what was no key is gone");
+        let key = hsm.unwrap(root, &pair.private, kind).await.unwrap();
+        let template = [Attribute::Class(ObjectClass::PRIVATE_KEY)];
+        let found = session.find_objects(&template).unwrap();
+        assert_eq!(found.len(), 1);
+        assert_eq!(uses(&session, found[0]), expected_uses(kind), "{kind:?}");
+        let derived = hsm.derive_ecdh(key, &public, &mut shared).await;
+        assert!(derived.is_err(), "not on the curve, or not for this");
+        assert_eq!(all().len(), 2, "{kind:?}: the root key and this one");
+        hsm.destroy(key).await.unwrap();
+    }
+}
+
+fn uses(session: &Session, key: ObjectHandle) -> Vec<Attribute> {
+    let types = [
+        AttributeType::Token,
+        AttributeType::Sensitive,
+        AttributeType::Extractable,
+        AttributeType::Sign,
+        AttributeType::SignRecover,
+        AttributeType::Decrypt,
+        AttributeType::Unwrap,
+        AttributeType::Derive,
+    ];
+    session.get_attributes(key, &types).unwrap()
+}
+
+fn expected_uses(kind: HsmKeyKind) -> Vec<Attribute> {
+    let derives = kind == HsmKeyKind::EcdhP256;
+    vec![
+        Attribute::Token(false),
+        Attribute::Sensitive(true),
+        Attribute::Extractable(false),
+        Attribute::Sign(!derives),
+        Attribute::SignRecover(false),
+        Attribute::Decrypt(false),
+        Attribute::Unwrap(false),
+        Attribute::Derive(derives),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_private_key_is_lost_with_the_session_and_comes_back_by_its_wrap() {
+    let test = "a_private_key_is_lost_with_the_session_and_comes_back_by_its_wrap";
+    let Some(module) = in_own_process(test, &["one"]) else {
+        return;
+    };
+    let hsm = Pkcs11Hsm::open(config(&module, "one")).unwrap();
+    let root = hsm.import_root("root", &[1; 32]).await.unwrap();
+    let kind = HsmKeyKind::EcdsaP256;
+    let pair = hsm.generate_pair_wrapped(root, kind).await.unwrap();
+    let key = hsm.unwrap(root, &pair.private, kind).await.unwrap();
+    let sign = |key| hsm.sign(key, SignatureScheme::Ecdsa, &[7; 32]);
+    sign(key).await.unwrap();
+    // Whoever logs out does it for all sessions of the process, and destroys their keys.
+    look(&module).1.logout().unwrap();
+    let lost = sign(key).await;
+    assert!(matches!(lost, Err(HsmError::Lost { .. })), "{lost:?}");
+    assert_eq!(sign(key).await, Err(HsmError::KeyGone));
+    let made = hsm.generate_pair_wrapped(root, kind).await;
+    assert_eq!(made, Err(HsmError::KeyGone));
+    hsm.ping().await.unwrap();
+    assert_eq!(sign(key).await, Err(HsmError::KeyGone));
+    let root = hsm.import_root("root", &[1; 32]).await.unwrap();
+    let key = hsm.unwrap(root, &pair.private, kind).await.unwrap();
+    sign(key).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_queue_answers_busy_to_whoever_signs() {
+    let test = "a_full_queue_answers_busy_to_whoever_signs";
+    let Some(module) = in_own_process(test, &["one"]) else {
+        return;
+    };
+    let mut narrow = config(&module, "one");
+    (narrow.threads, narrow.queue_max) = (1, 1);
+    let hsm = Pkcs11Hsm::open(narrow).unwrap();
+    let root = hsm.import_root("root", &[1; 32]).await.unwrap();
+    let kind = HsmKeyKind::EcdsaP384;
+    let pair = hsm.generate_pair_wrapped(root, kind).await.unwrap();
+    let key = hsm.unwrap(root, &pair.private, kind).await.unwrap();
+    let calls = (0..200).map(|_| hsm.sign(key, SignatureScheme::Ecdsa, &[7; 48]));
+    let answers = futures::future::join_all(calls).await;
+    assert!(answers.iter().any(Result::is_ok));
+    assert!(answers.contains(&Err(HsmError::Busy)));
+}
+
+/// The one test that makes so long a key: it takes SoftHSM some seconds.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_longest_rsa_key_signs() {
+    let Some(module) = in_own_process("the_longest_rsa_key_signs", &["one"]) else {
+        return;
+    };
+    let hsm = Pkcs11Hsm::open(config(&module, "one")).unwrap();
+    let root = hsm.import_root("root", &[1; 32]).await.unwrap();
+    let kind = HsmKeyKind::RsaSign(RsaSize::Bits4096);
+    let pair = hsm.generate_pair_wrapped(root, kind).await.unwrap();
+    let key = hsm.unwrap(root, &pair.private, kind).await.unwrap();
+    let scheme = SignatureScheme::RsaPss(HsmHash::Sha512);
+    let message = b"message";
+    let input = digest(&SHA512, message);
+    let signature = hsm.sign(key, scheme, input.as_ref()).await.unwrap();
+    let (_, info) = SubjectPublicKeyInfo::from_der(&pair.public).unwrap();
+    UnparsedPublicKey::new(&RSA_PSS_2048_8192_SHA512, &info.subject_public_key.data)
+        .verify(message, &signature)
+        .unwrap();
+    let shorter = HsmKeyKind::RsaSign(RsaSize::Bits3072);
+    let refused = hsm.unwrap(root, &pair.private, shorter).await;
+    assert!(
+        matches!(refused, Err(HsmError::Refused { .. })),
+        "{refused:?}"
     );
 }

@@ -1,5 +1,8 @@
 //! The promises of [`Hsm`].
 
+mod outside;
+mod pairs;
+
 use crate::limits::{SECRET_BYTES_MAX, SECRET_BYTES_MIN};
 use crate::{Hsm, HsmError, HsmKey, HsmKeyKind};
 use std::collections::BTreeSet;
@@ -23,6 +26,7 @@ pub async fn hsm_contract(one: Arc<dyn Hsm>, two: Arc<dyn Hsm>) {
     secrets_of_every_length_come_back(&*one, &*two).await;
     damaged_input_is_refused_and_harms_nobody(&*one).await;
     destroyed_keys_are_gone(&*one).await;
+    pairs::kinds_keep_their_promises(&one, &*two).await;
     many_calls_at_once(Arc::clone(&one)).await;
     clearing_removes_everything(&*one).await;
 }

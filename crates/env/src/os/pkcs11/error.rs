@@ -29,7 +29,7 @@ pub(super) enum Class {
     Lost,
     /// A handle means nothing to the module (any more): lost, unless we have destroyed it ourselves.
     Handle,
-    /// This input is no wrapped key, or one of another key.
+    /// This input is no wrapped key, no ciphertext or no point, or one of another key.
     Refused,
     /// Anything else; the module goes on.
     Failed,
@@ -43,7 +43,7 @@ pub(super) fn classify(error: &Error) -> Class {
         Class::Lost
     } else if is_handle(*code) {
         Class::Handle
-    } else if matches!(function, Function::UnwrapKey) && is_refusal(*code) {
+    } else if is_of_input(*function) && is_refusal(*code) {
         Class::Refused
     } else {
         Class::Failed
@@ -75,18 +75,30 @@ fn is_handle(code: RvError) -> bool {
     .contains(&code)
 }
 
-/// Modules differ in what they call a damaged wrap; some have no better word than a general error.
+/// Whether a call can fail for what a stranger has sent.
+fn is_of_input(function: Function) -> bool {
+    matches!(
+        function,
+        Function::UnwrapKey | Function::Decrypt | Function::DeriveKey
+    )
+}
+
+/// Modules differ in what they call a damaged input; some have no better word than a general error.
 fn is_refusal(code: RvError) -> bool {
     [
         RvError::ArgumentsBad,
         RvError::AttributeValueInvalid,
         RvError::DataInvalid,
         RvError::DataLenRange,
+        RvError::DomainParamsInvalid,
         RvError::EncryptedDataInvalid,
         RvError::EncryptedDataLenRange,
         RvError::FunctionFailed,
         RvError::GeneralError,
         RvError::KeySizeRange,
+        RvError::KeyTypeInconsistent,
+        RvError::MechanismParamInvalid,
+        RvError::PublicKeyInvalid,
         RvError::TemplateInconsistent,
         RvError::WrappedKeyInvalid,
         RvError::WrappedKeyLenRange,
@@ -126,6 +138,20 @@ mod tests {
             Class::Refused
         );
         assert_eq!(of(RvError::GeneralError, Function::Sign), Class::Failed);
+        assert_eq!(of(RvError::GeneralError, Function::Decrypt), Class::Refused);
+        assert_eq!(
+            of(RvError::EncryptedDataInvalid, Function::Decrypt),
+            Class::Refused
+        );
+        assert_eq!(
+            of(RvError::GeneralError, Function::DeriveKey),
+            Class::Refused
+        );
+        assert_eq!(
+            of(RvError::MechanismParamInvalid, Function::DeriveKey),
+            Class::Refused
+        );
+        assert_eq!(of(RvError::DeviceError, Function::DeriveKey), Class::Lost);
         assert_eq!(
             of(RvError::FunctionFailed, Function::GenerateKey),
             Class::Failed

@@ -1,7 +1,8 @@
 //! The sessions with one token, the keys in them, and what happens when they are lost.
 
 use super::error::{Class, Fault, classify, describe, failed};
-use super::{Pkcs11Config, Residency, module, objects};
+use super::module::Listed;
+use super::{Pkcs11Config, Residency, module, objects, private};
 use crate::{HsmError, HsmKey, HsmKeyKind};
 use cryptoki::context::Pkcs11;
 use cryptoki::object::ObjectHandle;
@@ -10,7 +11,29 @@ use parking_lot::Mutex;
 use std::collections::BTreeMap;
 
 /// The seat of the session that makes keys.
-const OWNER: usize = 0;
+pub(super) const OWNER: usize = 0;
+
+/// A key in the module, and what it may be used for.
+#[derive(Clone, Copy)]
+pub(super) struct Held {
+    pub(super) object: ObjectHandle,
+    pub(super) kind: HsmKeyKind,
+}
+
+impl Held {
+    /// Its object, if it is of this kind.
+    pub(super) fn of(
+        self,
+        kind: HsmKeyKind,
+        operation: &'static str,
+    ) -> Result<ObjectHandle, HsmError> {
+        if self.kind == kind {
+            Ok(self.object)
+        } else {
+            Err(HsmError::wrong_kind(operation))
+        }
+    }
+}
 
 pub(super) struct Link {
     config: Pkcs11Config,
@@ -30,7 +53,7 @@ struct State {
     refused: Option<HsmError>,
     /// The number of the last key; never used again, so that no old handle meets a new key.
     last: u64,
-    keys: BTreeMap<HsmKey, ObjectHandle>,
+    keys: BTreeMap<HsmKey, Held>,
 }
 
 impl Link {
@@ -94,6 +117,10 @@ impl Link {
         }
     }
 
+    pub(super) fn listed(&self) -> Result<Listed, HsmError> {
+        module::list(&self.module, &self.config.token)
+    }
+
     fn open_sessions(&self, count: usize) -> Result<Vec<Session>, HsmError> {
         let slot = module::find_slot(&self.module, &self.config.token)?;
         let mut sessions = Vec::new();
@@ -109,37 +136,42 @@ impl Link {
     }
 
     /// Makes one call in a seat's session, with the objects of these keys.
-    pub(super) fn call<T>(
+    pub(super) fn call<T, const N: usize>(
         &self,
         seat: usize,
         operation: &'static str,
-        keys: &[HsmKey],
-        run: impl FnOnce(&Session, &[ObjectHandle]) -> Result<T, Fault>,
+        keys: [HsmKey; N],
+        run: impl FnOnce(&Session, [Held; N]) -> Result<T, Fault>,
     ) -> Result<T, HsmError> {
         let session = self.seats[seat].lock();
-        let objects = self.resolve(keys)?;
+        let held = self.resolve(keys)?;
         let Some(session) = session.as_ref().filter(|_| self.state.lock().is_open) else {
             return Err(HsmError::Lost {
                 detail: "no session is open".to_owned(),
             });
         };
-        run(session, &objects).map_err(|fault| match fault {
+        run(session, held).map_err(|fault| match fault {
             Fault::Verdict(error) => error,
             Fault::Module(error) => self.judge(operation, keys, &error),
         })
     }
 
-    fn resolve(&self, keys: &[HsmKey]) -> Result<Vec<ObjectHandle>, HsmError> {
+    fn resolve<const N: usize>(&self, keys: [HsmKey; N]) -> Result<[Held; N], HsmError> {
         let state = self.state.lock();
-        keys.iter()
-            .map(|key| state.keys.get(key).copied().ok_or(HsmError::KeyGone))
-            .collect()
+        let held: Option<Vec<_>> = keys
+            .iter()
+            .map(|key| state.keys.get(key).copied())
+            .collect();
+        let held = held.ok_or(HsmError::KeyGone)?;
+        Ok(held
+            .try_into()
+            .unwrap_or_else(|_| unreachable!("each key has one object")))
     }
 
-    fn judge(
+    fn judge<const N: usize>(
         &self,
         operation: &'static str,
-        keys: &[HsmKey],
+        keys: [HsmKey; N],
         error: &cryptoki::error::Error,
     ) -> HsmError {
         match classify(error) {
@@ -172,20 +204,20 @@ impl Link {
         self.state.lock().keys.clear();
     }
 
-    fn add(&self, object: ObjectHandle) -> HsmKey {
+    fn add(&self, object: ObjectHandle, kind: HsmKeyKind) -> HsmKey {
         let mut state = self.state.lock();
         state.last += 1;
         let key = HsmKey(state.last);
-        state.keys.insert(key, object);
+        state.keys.insert(key, Held { object, kind });
         key
     }
 
     /// Makes a call in the owner's session, which is opened if it is lost.
-    fn call_owner<T>(
+    fn call_owner<T, const N: usize>(
         &self,
         operation: &'static str,
-        keys: &[HsmKey],
-        run: impl FnOnce(&Session, &[ObjectHandle]) -> Result<T, Fault>,
+        keys: [HsmKey; N],
+        run: impl FnOnce(&Session, [Held; N]) -> Result<T, Fault>,
     ) -> Result<T, HsmError> {
         self.open()?;
         self.call(OWNER, operation, keys, run)
@@ -193,9 +225,9 @@ impl Link {
 
     pub(super) fn import_root(&self, label: &str, root: &[u8; 32]) -> Result<HsmKey, HsmError> {
         let (residency, import) = (self.config.residency, self.config.import);
-        self.call_owner("import the root key", &[], |session, _| {
+        self.call_owner("import the root key", [], |session, []| {
             let object = objects::import_root(session, label, root, residency, import)?;
-            Ok(self.add(object))
+            Ok(self.add(object, HsmKeyKind::Kek))
         })
     }
 
@@ -203,9 +235,11 @@ impl Link {
         if self.config.residency == Residency::Session {
             return Ok(None);
         }
-        self.call_owner("find the root key", &[], |session, _| {
+        self.call_owner("find the root key", [], |session, []| {
             let found = objects::find_roots(session, Some(label))?;
-            Ok(found.first().map(|object| self.add(*object)))
+            Ok(found
+                .first()
+                .map(|object| self.add(*object, HsmKeyKind::Kek)))
         })
     }
 
@@ -215,25 +249,32 @@ impl Link {
         wrapped: Result<Vec<u8>, HsmError>,
         kind: HsmKeyKind,
     ) -> Result<HsmKey, HsmError> {
-        self.call(OWNER, "unwrap a key", &[under], |session, found| {
-            Ok(self.add(objects::unwrap(session, found[0], &wrapped?, kind)?))
+        let operation = "unwrap a key";
+        self.call(OWNER, operation, [under], |session, [under]| {
+            let under = under.of(HsmKeyKind::Kek, operation)?;
+            let object = if kind.is_pair() {
+                private::unwrap(session, under, &wrapped?, kind)?
+            } else {
+                objects::unwrap(session, under, &wrapped?, kind)?
+            };
+            Ok(self.add(object, kind))
         })
     }
 
     pub(super) fn destroy(&self, key: HsmKey) -> Result<(), HsmError> {
         // Out of the table first: a call that meets the destroyed object then knows why.
-        let Some(object) = self.state.lock().keys.remove(&key) else {
+        let Some(held) = self.state.lock().keys.remove(&key) else {
             return Ok(());
         };
-        self.call(OWNER, "destroy a key", &[], |session, _| {
-            Ok(session.destroy_object(object)?)
+        self.call(OWNER, "destroy a key", [], |session, []| {
+            Ok(session.destroy_object(held.object)?)
         })
     }
 
     /// Destroys what `forget_all` has made nameless, by closing the sessions that it lives in, and the root keys on
     /// the token.
     pub(super) fn clear(&self) -> Result<(), HsmError> {
-        self.call_owner("destroy the root key", &[], |session, _| {
+        self.call_owner("destroy the root key", [], |session, []| {
             for root in objects::find_roots(session, None)? {
                 session.destroy_object(root)?;
             }
@@ -247,13 +288,13 @@ impl Link {
     }
 
     pub(super) fn check(&self, key: HsmKey) -> Result<(), HsmError> {
-        self.call_owner("find a key", &[key], |session, found| {
-            objects::touch(session, found[0])
+        self.call_owner("find a key", [key], |session, [key]| {
+            objects::touch(session, key.object)
         })
     }
 
     pub(super) fn ping(&self) -> Result<(), HsmError> {
-        self.call_owner("answer", &[], |session, _| {
+        self.call_owner("answer", [], |session, []| {
             objects::random(session, 1).map(|_| ())
         })
     }

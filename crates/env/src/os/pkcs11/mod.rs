@@ -8,14 +8,21 @@ mod error;
 mod link;
 mod module;
 mod objects;
+mod offers;
+mod private;
 mod queue;
+mod spki;
 
+use crate::hsm::{HsmHash, RsaSize, SignatureScheme, WrappedPair, check_length};
 use crate::limits::{
     HMAC_MESSAGE_BYTES_MAX, RANDOM_BYTES_MAX, WRAPPED_BYTES_MAX, is_secret_length,
 };
 use crate::{Hsm, HsmError, HsmKey, HsmKeyKind};
 use async_trait::async_trait;
-use link::Link;
+use cryptoki::session::Session;
+use error::Fault;
+use link::{Held, Link};
+use offers::Offers;
 use queue::Threads;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -70,12 +77,13 @@ pub struct Pkcs11Config {
 /// A token, logged in. Dropping it waits for the calls under way, and closes the sessions.
 pub struct Pkcs11Hsm {
     link: Arc<Link>,
+    offers: Offers,
     owner: Threads,
     pool: Threads,
 }
 
 impl Pkcs11Hsm {
-    /// Loads the module, finds the token and logs in. Blocks for as long as the module takes.
+    /// Loads the module, finds the token, logs in, and tries what the module offers. Blocks for as long as the module takes.
     ///
     /// # Errors
     /// [`HsmError::ModuleMissing`], [`HsmError::TokenMissing`], [`HsmError::WrongPin`], [`HsmError::PinLocked`],
@@ -84,13 +92,19 @@ impl Pkcs11Hsm {
         let (threads, queue_max) = (config.threads.max(1), config.queue_max.max(1));
         let link = Arc::new(Link::new(config, threads)?);
         link.open()?;
+        let offers = Offers::find(&link)?;
         let failed = |error: std::io::Error| HsmError::Failed {
             operation: "start a thread",
             detail: error.to_string(),
         };
         let owner = Threads::start("hsm-owner", 1, queue_max).map_err(failed)?;
         let pool = Threads::start("hsm", threads, queue_max).map_err(failed)?;
-        Ok(Self { link, owner, pool })
+        Ok(Self {
+            link,
+            offers,
+            owner,
+            pool,
+        })
     }
 
     /// Runs a call on the thread and session that makes keys.
@@ -102,19 +116,23 @@ impl Pkcs11Hsm {
         self.owner.run(move |_| call(&link)).await
     }
 
-    /// Runs a call on any of the other threads; it is told which session is that thread's.
-    async fn on_pool<T: Send + 'static>(
+    /// Runs a call on any of the other threads, in its session, with these keys.
+    async fn on_pool<T: Send + 'static, const N: usize>(
         &self,
-        call: impl FnOnce(&Link, usize) -> Result<T, HsmError> + Send + 'static,
+        operation: &'static str,
+        keys: [HsmKey; N],
+        call: impl FnOnce(&Session, [Held; N]) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, HsmError> {
         let link = Arc::clone(&self.link);
-        self.pool.run(move |thread| call(&link, thread + 1)).await
+        // The owner has the first seat.
+        let run = move |thread| link.call(thread + 1, operation, keys, call);
+        self.pool.run(run).await
     }
 }
 
-fn check_wrapped(wrapped: &[u8], operation: &'static str) -> Result<Vec<u8>, HsmError> {
+fn check_wrapped(wrapped: &[u8], max: usize, operation: &'static str) -> Result<Vec<u8>, HsmError> {
     // RFC 5649: whole blocks of eight bytes, two at least. Nothing else needs to trouble the module.
-    let fits = (16..=WRAPPED_BYTES_MAX).contains(&wrapped.len()) && wrapped.len().is_multiple_of(8);
+    let fits = (16..=max).contains(&wrapped.len()) && wrapped.len().is_multiple_of(8);
     if fits {
         Ok(wrapped.to_vec())
     } else {
@@ -122,7 +140,7 @@ fn check_wrapped(wrapped: &[u8], operation: &'static str) -> Result<Vec<u8>, Hsm
     }
 }
 
-fn check_length(length: usize, max: usize, operation: &'static str) -> Result<(), HsmError> {
+fn check_bound(length: usize, max: usize, operation: &'static str) -> Result<(), HsmError> {
     if length <= max {
         return Ok(());
     }
@@ -138,14 +156,16 @@ impl Hsm for Pkcs11Hsm {
         self.link.description()
     }
 
+    fn offers(&self, kind: HsmKeyKind) -> bool {
+        self.offers.lacking(kind).is_none()
+    }
+
     async fn random(&self, out: &mut [u8]) -> Result<(), HsmError> {
         let (length, operation) = (out.len(), "draw random bytes");
-        check_length(length, RANDOM_BYTES_MAX, operation)?;
+        check_bound(length, RANDOM_BYTES_MAX, operation)?;
         let bytes = self
-            .on_pool(move |link, seat| {
-                link.call(seat, operation, &[], |session, _| {
-                    objects::random(session, length)
-                })
+            .on_pool(operation, [], move |session, []| {
+                objects::random(session, length)
             })
             .await?;
         out.copy_from_slice(&bytes);
@@ -164,10 +184,21 @@ impl Hsm for Pkcs11Hsm {
     }
 
     async fn generate_wrapped(&self, under: HsmKey, kind: HsmKeyKind) -> Result<Vec<u8>, HsmError> {
-        self.on_pool(move |link, seat| {
-            link.call(seat, "generate a key", &[under], |session, objects| {
-                objects::generate_wrapped(session, objects[0], kind)
-            })
+        self.offers.check(&[kind])?;
+        self.on_pool("generate a key", [under], move |session, [under]| {
+            objects::generate_wrapped(session, under, kind)
+        })
+        .await
+    }
+
+    async fn generate_pair_wrapped(
+        &self,
+        under: HsmKey,
+        kind: HsmKeyKind,
+    ) -> Result<WrappedPair, HsmError> {
+        self.offers.check(&[kind])?;
+        self.on_pool(private::GENERATE, [under], move |session, [under]| {
+            private::generate_wrapped(session, under, kind)
         })
         .await
     }
@@ -178,7 +209,9 @@ impl Hsm for Pkcs11Hsm {
         wrapped: &[u8],
         kind: HsmKeyKind,
     ) -> Result<HsmKey, HsmError> {
-        let wrapped = check_wrapped(wrapped, "unwrap a key");
+        self.offers.check(&[kind])?;
+        let max = private::wrapped_bytes_max(kind).unwrap_or(WRAPPED_BYTES_MAX);
+        let wrapped = check_wrapped(wrapped, max, "unwrap a key");
         self.on_owner(move |link| link.unwrap(under, wrapped, kind))
             .await
     }
@@ -189,10 +222,8 @@ impl Hsm for Pkcs11Hsm {
             return Err(HsmError::Refused { operation });
         }
         let secret = Zeroizing::new(secret.to_vec());
-        self.on_pool(move |link, seat| {
-            link.call(seat, operation, &[under], |session, objects| {
-                objects::wrap_secret(session, objects[0], &secret)
-            })
+        self.on_pool(operation, [under], move |session, [under]| {
+            objects::wrap_secret(session, under, &secret)
         })
         .await
     }
@@ -204,12 +235,10 @@ impl Hsm for Pkcs11Hsm {
         out: &mut [u8],
     ) -> Result<(), HsmError> {
         let operation = "unwrap a secret";
-        let wrapped = check_wrapped(wrapped, operation);
+        let wrapped = check_wrapped(wrapped, WRAPPED_BYTES_MAX, operation);
         let secret = self
-            .on_pool(move |link, seat| {
-                link.call(seat, operation, &[under], |session, objects| {
-                    objects::unwrap_secret(session, objects[0], &wrapped?)
-                })
+            .on_pool(operation, [under], move |session, [under]| {
+                objects::unwrap_secret(session, under, &wrapped?)
             })
             .await?;
         if secret.len() != out.len() {
@@ -219,23 +248,81 @@ impl Hsm for Pkcs11Hsm {
         Ok(())
     }
 
-    async fn hmac_sha256(
+    async fn hmac(
         &self,
         key: HsmKey,
+        hash: HsmHash,
         message: &[u8],
-        out: &mut [u8; 32],
+        out: &mut [u8],
     ) -> Result<(), HsmError> {
         let operation = "compute an HMAC";
-        check_length(message.len(), HMAC_MESSAGE_BYTES_MAX, operation)?;
+        self.offers.check(&[HsmKeyKind::of_mac(hash)])?;
+        check_bound(message.len(), HMAC_MESSAGE_BYTES_MAX, operation)?;
+        check_length(operation, out.len(), hash.bytes())?;
         let message = message.to_vec();
         let tag = self
-            .on_pool(move |link, seat| {
-                link.call(seat, operation, &[key], |session, objects| {
-                    objects::hmac(session, objects[0], &message)
-                })
+            .on_pool(operation, [key], move |session, [key]| {
+                objects::hmac(session, key, hash, &message)
             })
             .await?;
-        out.copy_from_slice(&*tag);
+        out.copy_from_slice(&tag);
+        Ok(())
+    }
+
+    async fn sign(
+        &self,
+        key: HsmKey,
+        scheme: SignatureScheme,
+        input: &[u8],
+    ) -> Result<Vec<u8>, HsmError> {
+        self.offers.check(scheme.kinds())?;
+        // What a module authenticates, with or without a secret shared, has one bound.
+        check_bound(input.len(), HMAC_MESSAGE_BYTES_MAX, private::SIGN)?;
+        let input = input.to_vec();
+        self.on_pool(private::SIGN, [key], move |session, [key]| {
+            private::sign(session, key, scheme, &input)
+        })
+        .await
+    }
+
+    async fn decrypt_oaep_sha256(
+        &self,
+        key: HsmKey,
+        ciphertext: &[u8],
+        out: &mut [u8],
+    ) -> Result<usize, HsmError> {
+        let operation = private::DECRYPT;
+        self.offers.check(&HsmKeyKind::RSA_DECRYPT)?;
+        if ciphertext.len() > RsaSize::Bits4096.bytes() {
+            return Err(HsmError::Refused { operation });
+        }
+        let ciphertext = ciphertext.to_vec();
+        let plaintext = self
+            .on_pool(operation, [key], move |session, [key]| {
+                private::decrypt(session, key, &ciphertext)
+            })
+            .await?;
+        let beginning = out.get_mut(..plaintext.len());
+        beginning
+            .ok_or(HsmError::Refused { operation })?
+            .copy_from_slice(&plaintext);
+        Ok(plaintext.len())
+    }
+
+    async fn derive_ecdh(
+        &self,
+        key: HsmKey,
+        peer: &[u8],
+        out: &mut [u8; 32],
+    ) -> Result<(), HsmError> {
+        self.offers.check(&[HsmKeyKind::EcdhP256])?;
+        let peer = private::check_point(peer);
+        let shared = self
+            .on_pool(private::DERIVE, [key], move |session, [key]| {
+                private::derive(session, key, &peer?)
+            })
+            .await?;
+        out.copy_from_slice(&*shared);
         Ok(())
     }
 

@@ -76,6 +76,31 @@ fn check_mechanisms(module: &Pkcs11, slot: Slot) -> Result<(), HsmError> {
     }
 }
 
+/// What a token says of itself.
+pub(super) struct Listed {
+    pub(super) mechanisms: Vec<MechanismType>,
+    /// Bits of the longest RSA key that it makes; 0 if it makes none.
+    pub(super) rsa_bits_max: usize,
+}
+
+/// Reads the mechanisms of the token with this label.
+pub(super) fn list(module: &Pkcs11, label: &str) -> Result<Listed, HsmError> {
+    let slot = find_slot(module, label)?;
+    let failed = |error| failed("list its mechanisms", &error);
+    let mechanisms = module.get_mechanism_list(slot).map_err(failed)?;
+    let rsa = MechanismType::RSA_PKCS_KEY_PAIR_GEN;
+    let rsa_bits_max = if mechanisms.contains(&rsa) {
+        let rsa = module.get_mechanism_info(slot, rsa);
+        rsa.map_err(failed)?.max_key_size()
+    } else {
+        0
+    };
+    Ok(Listed {
+        mechanisms,
+        rsa_bits_max,
+    })
+}
+
 /// Logs all sessions of this process in.
 pub(super) fn login(session: &Session, config: &Pkcs11Config) -> Result<(), HsmError> {
     let label = config.token.clone();

@@ -1,8 +1,9 @@
-//! What is done with objects in one session. Each function leaves no temporary object behind.
+//! What is done with secret keys in one session. Each function leaves no temporary object behind.
 
 use super::error::Fault;
+use super::link::Held;
 use super::{Import, Residency};
-use crate::limits::KEY_BYTES;
+use crate::hsm::{HsmHash, check_length};
 use crate::{HsmError, HsmKeyKind};
 use cryptoki::mechanism::rsa::{PkcsMgfType, PkcsOaepParams, PkcsOaepSource};
 use cryptoki::mechanism::{Mechanism, MechanismType};
@@ -12,8 +13,8 @@ use zeroize::{Zeroize, Zeroizing};
 
 /// Marks the root key on the token, whatever its label.
 const ROOT_ID: &[u8] = b"conclave-root";
-/// A wrapped key of 256 bits: RFC 5649 adds one block of eight bytes.
-const WRAPPED_KEY_BYTES: usize = KEY_BYTES + 8;
+/// What RFC 5649 adds to whole blocks, in bytes.
+const WRAP_BYTES: usize = 8;
 const RSA_BITS: cryptoki::types::Ulong = cryptoki::types::Ulong::new(3072);
 
 pub(super) fn random(session: &Session, length: usize) -> Result<Zeroizing<Vec<u8>>, Fault> {
@@ -24,28 +25,42 @@ pub(super) fn random(session: &Session, length: usize) -> Result<Zeroizing<Vec<u
 
 pub(super) fn hmac(
     session: &Session,
-    key: ObjectHandle,
+    key: Held,
+    hash: HsmHash,
     message: &[u8],
-) -> Result<Zeroizing<[u8; 32]>, Fault> {
-    let tag = Zeroizing::new(session.sign(&Mechanism::Sha256Hmac, key, message)?);
-    let tag = <[u8; 32]>::try_from(&tag[..]).map_err(|_| HsmError::Failed {
-        operation: "compute an HMAC",
-        detail: format!("{} bytes came, not 32", tag.len()),
-    })?;
-    Ok(Zeroizing::new(tag))
+) -> Result<Zeroizing<Vec<u8>>, Fault> {
+    let operation = "compute an HMAC";
+    let key = key.of(HsmKeyKind::of_mac(hash), operation)?;
+    let mechanism = match hash {
+        HsmHash::Sha256 => Mechanism::Sha256Hmac,
+        HsmHash::Sha384 => Mechanism::Sha384Hmac,
+        HsmHash::Sha512 => Mechanism::Sha512Hmac,
+    };
+    let tag = Zeroizing::new(session.sign(&mechanism, key, message)?);
+    check_length(operation, tag.len(), hash.bytes())?;
+    Ok(tag)
 }
 
-fn key_type(kind: HsmKeyKind) -> KeyType {
-    match kind {
-        HsmKeyKind::Kek => KeyType::AES,
-        HsmKeyKind::Mac => KeyType::GENERIC_SECRET,
+/// Type and length in bytes of a secret key.
+fn form(kind: HsmKeyKind, operation: &'static str) -> Result<(KeyType, usize), HsmError> {
+    let bytes = kind.secret_bytes();
+    let bytes = bytes.ok_or_else(|| HsmError::wrong_kind(operation))?;
+    if kind == HsmKeyKind::Kek {
+        Ok((KeyType::AES, bytes))
+    } else {
+        Ok((KeyType::GENERIC_SECRET, bytes))
     }
 }
 
-/// A secret key of the session: what every template begins with.
-fn template(key_type: KeyType, is_sensitive: bool, is_extractable: bool) -> Vec<Attribute> {
+/// A key of the session: what every template begins with.
+pub(super) fn template(
+    class: ObjectClass,
+    key_type: KeyType,
+    is_sensitive: bool,
+    is_extractable: bool,
+) -> Vec<Attribute> {
     vec![
-        Attribute::Class(ObjectClass::SECRET_KEY),
+        Attribute::Class(class),
         Attribute::KeyType(key_type),
         Attribute::Token(false),
         Attribute::Private(true),
@@ -54,23 +69,30 @@ fn template(key_type: KeyType, is_sensitive: bool, is_extractable: bool) -> Vec<
     ]
 }
 
+/// A generic secret of the session that is there for one moment only.
+fn temporary_template(is_sensitive: bool) -> Vec<Attribute> {
+    let class = ObjectClass::SECRET_KEY;
+    template(class, KeyType::GENERIC_SECRET, is_sensitive, true)
+}
+
 /// A key to be used: it never leaves, and does one thing.
-fn used_template(kind: HsmKeyKind) -> Vec<Attribute> {
-    let mut template = template(key_type(kind), true, false);
-    match kind {
-        HsmKeyKind::Kek => template.extend([
+fn used_template(kind: HsmKeyKind, key_type: KeyType) -> Vec<Attribute> {
+    let mut template = template(ObjectClass::SECRET_KEY, key_type, true, false);
+    if kind == HsmKeyKind::Kek {
+        template.extend([
             Attribute::Wrap(true),
             Attribute::Unwrap(true),
             Attribute::Encrypt(false),
             Attribute::Decrypt(false),
-        ]),
-        HsmKeyKind::Mac => template.extend([Attribute::Sign(true), Attribute::Verify(false)]),
+        ]);
+    } else {
+        template.extend([Attribute::Sign(true), Attribute::Verify(false)]);
     }
     template
 }
 
 /// Runs something on a temporary object, and destroys the object whatever comes of it.
-fn with_temporary<T>(
+pub(super) fn with_temporary<T>(
     session: &Session,
     object: ObjectHandle,
     run: impl FnOnce() -> Result<T, Fault>,
@@ -82,42 +104,65 @@ fn with_temporary<T>(
     Ok(value)
 }
 
+/// Generates a key by a template, which must not say what follows from the mechanism: some modules refuse that.
+fn generate(
+    session: &Session,
+    (key_type, bytes): (KeyType, usize),
+    mut template: Vec<Attribute>,
+) -> Result<ObjectHandle, Fault> {
+    let mechanism = if key_type == KeyType::AES {
+        Mechanism::AesKeyGen
+    } else {
+        Mechanism::GenericSecretKeyGen
+    };
+    template.retain(|attribute| !matches!(attribute, Attribute::Class(_) | Attribute::KeyType(_)));
+    let length = u64::try_from(bytes).expect("a length fits 64 bits");
+    template.push(Attribute::ValueLen(length.into()));
+    Ok(session.generate_key(&mechanism, &template)?)
+}
+
 pub(super) fn generate_wrapped(
     session: &Session,
-    under: ObjectHandle,
+    under: Held,
     kind: HsmKeyKind,
 ) -> Result<Vec<u8>, Fault> {
-    let mechanism = match kind {
-        HsmKeyKind::Kek => Mechanism::AesKeyGen,
-        HsmKeyKind::Mac => Mechanism::GenericSecretKeyGen,
-    };
-    let mut template = template(key_type(kind), true, true);
-    // The class follows from the mechanism, and some modules want it nowhere else.
-    template.retain(|attribute| !matches!(attribute, Attribute::Class(_) | Attribute::KeyType(_)));
-    let length = u64::try_from(KEY_BYTES).expect("a length fits 64 bits");
-    template.push(Attribute::ValueLen(length.into()));
-    let key = session.generate_key(&mechanism, &template)?;
+    let operation = "generate a key";
+    let under = under.of(HsmKeyKind::Kek, operation)?;
+    let form = form(kind, operation)?;
+    let template = template(ObjectClass::SECRET_KEY, form.0, true, true);
+    let key = generate(session, form, template)?;
     with_temporary(session, key, || {
         Ok(session.wrap_key(&Mechanism::AesKeyWrapPad, under, key)?)
     })
 }
 
-/// Unwraps a key of 256 bits to be used.
+/// A KEK that lives as long as `run` and never leaves.
+pub(super) fn with_kek<T>(
+    session: &Session,
+    run: impl FnOnce(Held) -> Result<T, Fault>,
+) -> Result<T, Fault> {
+    let kind = HsmKeyKind::Kek;
+    let form = form(kind, "generate a key")?;
+    let object = generate(session, form, used_template(kind, form.0))?;
+    with_temporary(session, object, || run(Held { object, kind }))
+}
+
+/// Unwraps a secret key to be used.
 pub(super) fn unwrap(
     session: &Session,
     under: ObjectHandle,
     wrapped: &[u8],
     kind: HsmKeyKind,
 ) -> Result<ObjectHandle, Fault> {
-    let refused = || HsmError::Refused {
-        operation: "unwrap a key",
-    };
-    if wrapped.len() != WRAPPED_KEY_BYTES {
+    let operation = "unwrap a key";
+    let (key_type, bytes) = form(kind, operation)?;
+    let refused = || HsmError::Refused { operation };
+    if wrapped.len() != bytes + WRAP_BYTES {
         return Err(refused().into());
     }
-    let mechanism = Mechanism::AesKeyWrapPad;
-    let key = session.unwrap_key(&mechanism, under, wrapped, &used_template(kind))?;
-    if reported_length(session, key).is_none_or(|length| length == KEY_BYTES) {
+    let template = used_template(kind, key_type);
+    let key = session.unwrap_key(&Mechanism::AesKeyWrapPad, under, wrapped, &template)?;
+    if reported_length(session, key).is_none_or(|length| length == bytes) {
         return Ok(key);
     }
     session.destroy_object(key)?;
@@ -136,13 +181,9 @@ fn reported_length(session: &Session, key: ObjectHandle) -> Option<usize> {
     length.filter(|length| *length > 0)
 }
 
-pub(super) fn wrap_secret(
-    session: &Session,
-    under: ObjectHandle,
-    secret: &[u8],
-) -> Result<Vec<u8>, Fault> {
-    let temporary = template(KeyType::GENERIC_SECRET, true, true);
-    let key = create(session, temporary, secret)?;
+pub(super) fn wrap_secret(session: &Session, under: Held, secret: &[u8]) -> Result<Vec<u8>, Fault> {
+    let under = under.of(HsmKeyKind::Kek, "wrap a secret")?;
+    let key = create(session, temporary_template(true), secret)?;
     with_temporary(session, key, || {
         Ok(session.wrap_key(&Mechanism::AesKeyWrapPad, under, key)?)
     })
@@ -164,23 +205,30 @@ fn create(
 
 pub(super) fn unwrap_secret(
     session: &Session,
-    under: ObjectHandle,
+    under: Held,
     wrapped: &[u8],
 ) -> Result<Zeroizing<Vec<u8>>, Fault> {
-    let template = template(KeyType::GENERIC_SECRET, false, true);
+    let under = under.of(HsmKeyKind::Kek, "unwrap a secret")?;
+    let template = temporary_template(false);
     let key = session.unwrap_key(&Mechanism::AesKeyWrapPad, under, wrapped, &template)?;
-    with_temporary(session, key, || {
-        let mut values = session.get_attributes(key, &[AttributeType::Value])?;
-        if let Some(Attribute::Value(value)) = values.pop() {
-            return Ok(Zeroizing::new(value));
-        }
-        let detail = "the module gives no value".to_owned();
-        Err(HsmError::Failed {
-            operation: "read a secret",
-            detail,
-        }
-        .into())
-    })
+    with_temporary(session, key, || read_secret(session, key))
+}
+
+/// The bytes of a secret that may leave.
+pub(super) fn read_secret(
+    session: &Session,
+    key: ObjectHandle,
+) -> Result<Zeroizing<Vec<u8>>, Fault> {
+    let mut values = session.get_attributes(key, &[AttributeType::Value])?;
+    if let Some(Attribute::Value(value)) = values.pop() {
+        return Ok(Zeroizing::new(value));
+    }
+    let detail = "the module gives no value".to_owned();
+    Err(HsmError::Failed {
+        operation: "read a secret",
+        detail,
+    }
+    .into())
 }
 
 /// Puts the root key in; with token residency it replaces those of the same label.
@@ -195,7 +243,7 @@ pub(super) fn import_root(
         Residency::Session => Vec::new(),
         Residency::Token => find_roots(session, Some(label))?,
     };
-    let mut template = used_template(HsmKeyKind::Kek);
+    let mut template = used_template(HsmKeyKind::Kek, KeyType::AES);
     template.retain(|attribute| !matches!(attribute, Attribute::Token(_)));
     template.push(Attribute::Token(residency == Residency::Token));
     template.push(Attribute::Label(label.as_bytes().to_vec()));
