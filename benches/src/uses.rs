@@ -103,7 +103,7 @@ pub fn forming() -> Vec<Command> {
                 spec,
                 id: KEY,
                 set: SET,
-                wrapped: wrapped(),
+                material: Box::new(wrapped().into()),
             },
         ),
     ]

@@ -68,6 +68,10 @@ async fn keys(client: &Client, key: &str) -> Vec<Made> {
         name: key.to_owned(),
         ..v1::ScheduleKeyDestructionRequest::default()
     };
+    let public = v1::GetPublicKeyRequest {
+        name: key.to_owned(),
+        ..v1::GetPublicKeyRequest::default()
+    };
     let list = v1::ListKeysRequest::default();
     let keyring = keyring_of(key);
     let hidden =
@@ -75,6 +79,7 @@ async fn keys(client: &Client, key: &str) -> Vec<Made> {
     vec![
         denied("CreateKey", client.create_key(create).await),
         denied("GetKey", client.get_key(requests::get_key(key)).await),
+        denied("GetPublicKey", client.get_public_key(public).await),
         blind("ListKeys", client.list_keys(list).await, hidden),
         denied("RotateKey", client.rotate_key(rotate).await),
         denied("ActivateKey", client.activate_key(step.clone()).await),
@@ -131,6 +136,16 @@ async fn uses(client: &Client, target: &Target<'_>) -> Vec<Made> {
         key: key.to_owned(),
         ..v1::GenerateMacRequest::default()
     };
+    let sign = v1::SignRequest {
+        key: key.to_owned(),
+        input: Some(v1::sign_request::Input::Message(Vec::new())),
+        ..v1::SignRequest::default()
+    };
+    let verify_signature = v1::VerifyRequest {
+        key: key.to_owned(),
+        input: Some(v1::verify_request::Input::Message(Vec::new())),
+        ..v1::VerifyRequest::default()
+    };
     let verify = v1::VerifyMacRequest {
         key: key.to_owned(),
         ..v1::VerifyMacRequest::default()
@@ -153,6 +168,8 @@ async fn uses(client: &Client, target: &Target<'_>) -> Vec<Made> {
         denied("ReEncrypt", client.re_encrypt(renew).await),
         denied("GenerateMac", client.generate_mac(make).await),
         denied("VerifyMac", client.verify_mac(verify).await),
+        denied("Sign", client.sign(sign).await),
+        denied("Verify", client.verify(verify_signature).await),
     ]
 }
 

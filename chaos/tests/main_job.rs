@@ -255,6 +255,8 @@ async fn codes_are_verified_under_their_own_version() -> Result<()> {
         (Algorithm::HmacSha256, Protection::Software, 32),
         (Algorithm::HmacSha384, Protection::Software, 48),
         (Algorithm::HmacSha512, Protection::Software, 64),
+        (Algorithm::HmacSha384, Protection::Hsm, 48),
+        (Algorithm::HmacSha512, Protection::Hsm, 64),
     ];
     for (place, (algorithm, protection, bytes)) in kinds.into_iter().enumerate() {
         let key = &format!("demo/mac-{place}");
@@ -296,11 +298,11 @@ async fn codes_are_verified_under_their_own_version() -> Result<()> {
     let refused = refusal(app.generate_mac(request).await)?;
     refused.must_be(Code::FailedPrecondition, "KEY_PURPOSE", "ENCRYPT")?;
     let create = v1::CreateKeyRequest {
-        algorithm: Algorithm::HmacSha512.into(),
+        algorithm: Algorithm::Chacha20Poly1305.into(),
         ..requests::create_key_with("demo/none", Protection::Hsm)
     };
     let refused = refusal(admin.create_key(create).await)?;
-    refused.must_be(Code::InvalidArgument, "MALFORMED", "SOFTWARE")?;
+    refused.must_be(Code::FailedPrecondition, "HSM_NOT_OFFERED", "SOFTWARE")?;
     cluster.finish()
 }
 

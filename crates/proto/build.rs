@@ -17,15 +17,17 @@ const FILES: [&str; 8] = [
 ];
 
 /// Messages that hold secrets: what they show of themselves is written by hand, in `src/redacted.rs`.
-const SECRET: [&str; 8] = [
+const SECRET: [&str; 10] = [
     ".conclave.v1.BatchEncryptRequest.Item",
     ".conclave.v1.DecryptResponse",
     ".conclave.v1.EncryptRequest",
     ".conclave.v1.GenerateDataKeyResponse",
     ".conclave.v1.GenerateMacRequest",
     ".conclave.v1.GenerateRandomResponse",
+    ".conclave.v1.SignRequest",
     ".conclave.v1.SubmitShareRequest",
     ".conclave.v1.VerifyMacRequest",
+    ".conclave.v1.VerifyRequest",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

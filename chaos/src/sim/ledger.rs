@@ -66,20 +66,20 @@ fn material(command: &Bytes) -> Option<Material> {
     let Body::Write(write) = Command::decode(command).ok()?.body else {
         return None;
     };
-    let (key, version, wrapped) = if let Change::CreateKey { id, wrapped, .. } = write.change {
-        (id, VersionNumber(1), wrapped)
+    let (key, version, material) = if let Change::CreateKey { id, material, .. } = write.change {
+        (id, VersionNumber(1), material)
     } else if let Change::RotateKey {
         id,
         version,
-        wrapped,
+        material,
         ..
     } = write.change
     {
-        (id, version, wrapped)
+        (id, version, material)
     } else {
         return None;
     };
-    let blob = wrapped.blob;
+    let blob = material.wrapped.blob;
     Some(Material { key, version, blob })
 }
 

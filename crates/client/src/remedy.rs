@@ -24,6 +24,12 @@ fn by_reason(reason: &str) -> Option<&'static str> {
         "KEY_COMPROMISED" => {
             "ask an administrator of the keyring: `conclave access grant NAME use-compromised KEYRING`"
         }
+        "SIGNATURE_INVALID" => {
+            "check that the message is whole, and name the --version and the --scheme that it was signed with"
+        }
+        "HSM_NOT_OFFERED" => {
+            "see docs/algorithms.md for what HSMs have, or use --protection software"
+        }
         "KEY_IN_USE" => {
             "see with `conclave key get` and `conclave audit list` who uses it; --force destroys it all the same"
         }

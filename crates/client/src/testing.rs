@@ -254,7 +254,9 @@ impl TestNode {
             | Use::ReEncrypt(_)
             | Use::GenerateRandom(_)
             | Use::GenerateMac(_)
-            | Use::VerifyMac(_) => {
+            | Use::VerifyMac(_)
+            | Use::Sign(_)
+            | Use::Verify(_) => {
                 panic!("not in these tests")
             }
         })
@@ -366,6 +368,20 @@ impl CryptoService for Serving {
         &self,
         _: Request<v1::GenerateMacRequest>,
     ) -> Result<Response<v1::GenerateMacResponse>, Status> {
+        Err(Status::unimplemented("not in these tests"))
+    }
+
+    async fn sign(
+        &self,
+        _: Request<v1::SignRequest>,
+    ) -> Result<Response<v1::SignResponse>, Status> {
+        Err(Status::unimplemented("not in these tests"))
+    }
+
+    async fn verify(
+        &self,
+        _: Request<v1::VerifyRequest>,
+    ) -> Result<Response<v1::VerifyResponse>, Status> {
         Err(Status::unimplemented("not in these tests"))
     }
 

@@ -9,7 +9,7 @@ use crate::ids::{
     AttemptId, ClusterId, KekNumber, KeyId, NodeId, RequestId, Revision, SetId, TimeMs,
     VersionNumber,
 };
-use crate::key::{Algorithm, Protection, Wrapped};
+use crate::key::{Algorithm, Material, Protection, Wrapped};
 use crate::lifecycle::Transition;
 use crate::names::{KeyName, PrincipalName};
 use crate::period::{RotationPeriod, WaitingPeriod};
@@ -98,7 +98,7 @@ pub enum Change {
         /// answer is a conflict.
         set: SetId,
         /// Made by the proposer.
-        wrapped: Wrapped,
+        material: Box<Material>,
     },
     /// A new primary version.
     RotateKey {
@@ -111,7 +111,7 @@ pub enum Change {
         /// conflict.
         version: VersionNumber,
         /// Made by the proposer.
-        wrapped: Wrapped,
+        material: Box<Material>,
     },
     /// Another state for a key, or for one version.
     Transition {
@@ -218,28 +218,28 @@ impl Change {
     /// request.
     pub(crate) fn fingerprint(&self) -> [u8; 16] {
         let mut asked = self.clone();
-        let nothing = Wrapped {
+        let nothing = Material::from(Wrapped {
             kek: KekNumber(0),
             blob: Vec::new(),
             tag: Vec::new(),
-        };
+        });
         match &mut asked {
             Self::CreateKey {
-                id, set, wrapped, ..
+                id, set, material, ..
             } => {
                 *id = KeyId::default();
                 *set = SetId::default();
-                *wrapped = nothing;
+                **material = nothing;
             }
             Self::RotateKey {
                 id,
                 version,
-                wrapped,
+                material,
                 ..
             } => {
                 *id = KeyId::default();
                 *version = VersionNumber::default();
-                *wrapped = nothing;
+                **material = nothing;
             }
             Self::Custody(
                 CustodyEvent::ShareAccepted { attempt, .. }

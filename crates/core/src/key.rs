@@ -4,7 +4,7 @@ use crate::context::Labels;
 use crate::destruction::Destruction;
 use crate::ids::{KekNumber, KeyId, Revision, TimeMs, VersionNumber};
 use crate::lifecycle::KeyState;
-use crate::limits::WRAPPED_BYTES_MAX;
+use crate::limits::{PUBLIC_KEY_BYTES_MAX, WRAPPED_BYTES_MAX};
 use crate::names::KeyName;
 use crate::period::RotationPeriod;
 use crate::planted::{Bug, is_planted};
@@ -24,6 +24,20 @@ pub enum Algorithm {
     HmacSha384,
     /// HMAC with SHA-512, tags of 64 bytes.
     HmacSha512,
+    /// Signatures by Ed25519 (RFC 8032).
+    Ed25519,
+    /// Signatures by ECDSA on P-256 with SHA-256 (FIPS 186-5).
+    EcdsaP256,
+    /// Signatures by ECDSA on P-384 with SHA-384.
+    EcdsaP384,
+    /// Signatures by RSA of 2048 bits, PKCS#1 v1.5 or PSS (RFC 8017).
+    Rsa2048,
+    /// The same of 3072 bits.
+    Rsa3072,
+    /// The same of 4096 bits.
+    Rsa4096,
+    /// Signatures by ML-DSA-65 (FIPS 204), which quantum computers do not forge.
+    MlDsa65,
 }
 
 /// What a key is for. It follows from the algorithm, and a use for anything else is refused.
@@ -33,14 +47,25 @@ pub enum Purpose {
     Encrypt,
     /// Make and verify message authentication codes.
     Mac,
+    /// Sign and verify.
+    Sign,
 }
 
 impl Purpose {
+    /// Whether its keys have a public half, which others use without us.
+    pub fn has_public_key(self) -> bool {
+        match self {
+            Self::Encrypt | Self::Mac => false,
+            Self::Sign => true,
+        }
+    }
+
     /// The name that is bound into wrapped material.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Encrypt => "encrypt",
             Self::Mac => "mac",
+            Self::Sign => "sign",
         }
     }
 }
@@ -50,6 +75,7 @@ impl fmt::Display for Purpose {
         f.write_str(match self {
             Self::Encrypt => "ENCRYPT",
             Self::Mac => "MAC",
+            Self::Sign => "SIGN",
         })
     }
 }
@@ -63,6 +89,13 @@ impl Algorithm {
             Self::HmacSha256 => "HMAC-SHA-256",
             Self::HmacSha384 => "HMAC-SHA-384",
             Self::HmacSha512 => "HMAC-SHA-512",
+            Self::Ed25519 => "ED25519",
+            Self::EcdsaP256 => "ECDSA-P256",
+            Self::EcdsaP384 => "ECDSA-P384",
+            Self::Rsa2048 => "RSA-2048",
+            Self::Rsa3072 => "RSA-3072",
+            Self::Rsa4096 => "RSA-4096",
+            Self::MlDsa65 => "ML-DSA-65",
         }
     }
 
@@ -71,16 +104,30 @@ impl Algorithm {
         match self {
             Self::Aes256Gcm | Self::ChaCha20Poly1305 => Purpose::Encrypt,
             Self::HmacSha256 | Self::HmacSha384 | Self::HmacSha512 => Purpose::Mac,
+            Self::Ed25519
+            | Self::EcdsaP256
+            | Self::EcdsaP384
+            | Self::Rsa2048
+            | Self::Rsa3072
+            | Self::Rsa4096
+            | Self::MlDsa65 => Purpose::Sign,
         }
     }
 
-    /// Whether keys of that protection may have it.
+    /// Whether keys of that protection may have it. Whether an HSM can do it, only its node knows.
     pub fn is_offered(self, protection: Protection) -> bool {
         match self {
-            Self::Aes256Gcm | Self::HmacSha256 => true,
-            Self::ChaCha20Poly1305 | Self::HmacSha384 | Self::HmacSha512 => {
-                protection == Protection::Software
-            }
+            Self::ChaCha20Poly1305 | Self::MlDsa65 => protection == Protection::Software,
+            Self::Aes256Gcm
+            | Self::HmacSha256
+            | Self::HmacSha384
+            | Self::HmacSha512
+            | Self::Ed25519
+            | Self::EcdsaP256
+            | Self::EcdsaP384
+            | Self::Rsa2048
+            | Self::Rsa3072
+            | Self::Rsa4096 => true,
         }
     }
 }
@@ -123,6 +170,35 @@ impl Wrapped {
     }
 }
 
+/// What a proposer makes for a new version.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Material {
+    /// Secret: of a symmetric key all of it, of another one its private half.
+    pub wrapped: Wrapped,
+    /// The public half, as `SubjectPublicKeyInfo` in DER (RFC 5280), of keys that have one.
+    pub public: Option<Box<[u8]>>,
+}
+
+impl Material {
+    /// Whether it is within the limits, and what keys of that purpose have.
+    pub fn fits(&self, purpose: Purpose) -> bool {
+        let bounded = |key: &[u8]| (1..=PUBLIC_KEY_BYTES_MAX).contains(&key.len());
+        self.wrapped.is_bounded()
+            && self.public.is_some() == purpose.has_public_key()
+            && self.public.as_deref().is_none_or(bounded)
+    }
+}
+
+/// Without a public half.
+impl From<Wrapped> for Material {
+    fn from(wrapped: Wrapped) -> Self {
+        Self {
+            wrapped,
+            public: None,
+        }
+    }
+}
+
 /// One piece of key material.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyVersion {
@@ -132,6 +208,9 @@ pub struct KeyVersion {
     pub created_at: TimeMs,
     /// Its material; `None` once it is destroyed.
     pub wrapped: Option<Wrapped>,
+    /// Its public half, of keys that have one. It stays when the material is destroyed: what was signed is still to be
+    /// verified by others.
+    pub public: Option<Box<[u8]>>,
     /// Set while it is `DESTROY_SCHEDULED` or DESTROYED.
     pub destruction: Option<Box<Destruction>>,
     /// How it was used: a row of its own, so that a use does not write the material anew.
@@ -333,6 +412,7 @@ mod tests {
             state: KeyState::Active,
             created_at: TimeMs(created_at),
             wrapped: None,
+            public: None,
             destruction: None,
             usage: Usage::default(),
         }
@@ -354,6 +434,33 @@ mod tests {
                 prop_assert_eq!(versions.get_mut(number), map.get_mut(&number));
             }
         }
+    }
+
+    #[test]
+    fn material_has_a_public_half_where_its_purpose_has() {
+        let wrapped = Wrapped {
+            kek: KekNumber(1),
+            blob: vec![7; 40],
+            tag: Vec::new(),
+        };
+        let with = |bytes: usize| Material {
+            public: Some(vec![7; bytes].into_boxed_slice()),
+            wrapped: wrapped.clone(),
+        };
+        let without = Material::from(wrapped.clone());
+        for purpose in [Purpose::Encrypt, Purpose::Mac] {
+            assert!(without.fits(purpose) && !with(44).fits(purpose));
+        }
+        assert!(with(44).fits(Purpose::Sign) && !without.fits(Purpose::Sign));
+        assert!(with(PUBLIC_KEY_BYTES_MAX).fits(Purpose::Sign));
+        assert!(
+            !with(PUBLIC_KEY_BYTES_MAX + 1).fits(Purpose::Sign) && !with(0).fits(Purpose::Sign)
+        );
+        let empty = Wrapped {
+            blob: Vec::new(),
+            ..wrapped
+        };
+        assert!(!Material::from(empty).fits(Purpose::Encrypt));
     }
 
     #[test]

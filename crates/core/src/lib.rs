@@ -43,8 +43,8 @@ pub use ids::{
     Revision, SetId, TimeMs, VersionNumber,
 };
 pub use key::{
-    Algorithm, Key, KeyInfo, KeyVersion, KeyView, Protection, Purpose, Usage, VersionView,
-    Versions, Wrapped,
+    Algorithm, Key, KeyInfo, KeyVersion, KeyView, Material, Protection, Purpose, Usage,
+    VersionView, Versions, Wrapped,
 };
 pub use lifecycle::{KeyState, Transition};
 pub use names::{CustodianName, KeyName, KeyringName, NameError, PrincipalName};

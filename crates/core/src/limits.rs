@@ -26,6 +26,8 @@ pub const RETIRED_INCARNATIONS_MAX: usize = 64;
 pub const RECORDS_PER_BATCH_MAX: usize = 1_024;
 /// Bytes of wrapped material.
 pub const WRAPPED_BYTES_MAX: usize = 4 * 1024;
+/// Bytes of a public key: those of ML-DSA-65 have 1,974.
+pub const PUBLIC_KEY_BYTES_MAX: usize = 4 * 1024;
 /// Bytes of any text in a command that is not a name: a source address, a reason.
 pub const TEXT_BYTES_MAX: usize = 512;
 /// Custodians of a root key.

@@ -240,7 +240,7 @@ impl std::fmt::Display for LimitedThing {
 /// A rule that a command breaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Malformation {
-    /// Empty or too large.
+    /// Material that is empty, too large, or not what keys of the purpose have.
     Wrapped,
     /// Threshold, number, names or recipients of custodians.
     Custody,
@@ -257,7 +257,7 @@ pub enum Malformation {
 impl std::fmt::Display for Malformation {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
-            Self::Wrapped => "wrapped material is empty or too large",
+            Self::Wrapped => "material is empty, too large, or not what keys of this purpose have",
             Self::Custody => {
                 "custody takes 2 to 255 custodians of different names, a threshold from 2 to their \
                  number, and recipients of 1 to 4096 bytes"
@@ -265,8 +265,7 @@ impl std::fmt::Display for Malformation {
             Self::Text => "a text is longer than 512 bytes",
             Self::ActivationDate => "an activation date goes with a key that begins PRE_ACTIVE",
             Self::AlgorithmProtection => {
-                "the algorithm is offered at protection SOFTWARE only; at protection HSM there are AES-256-GCM and \
-                 HMAC-SHA-256"
+                "the algorithm is offered at protection SOFTWARE only: no HSM has it"
             }
             Self::Transition => "this step cannot be asked for by itself",
         })

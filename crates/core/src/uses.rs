@@ -24,6 +24,10 @@ pub enum Operation {
     GenerateMac,
     /// Verifies one.
     VerifyMac,
+    /// Makes a signature.
+    Sign,
+    /// Verifies one.
+    Verify,
 }
 
 impl Operation {
@@ -37,6 +41,8 @@ impl Operation {
             Self::GenerateRandom => "GenerateRandom",
             Self::GenerateMac => "GenerateMac",
             Self::VerifyMac => "VerifyMac",
+            Self::Sign => "Sign",
+            Self::Verify => "Verify",
         }
     }
 
@@ -47,6 +53,7 @@ impl Operation {
                 Some(Purpose::Encrypt)
             }
             Self::GenerateMac | Self::VerifyMac => Some(Purpose::Mac),
+            Self::Sign | Self::Verify => Some(Purpose::Sign),
             Self::GenerateRandom => None,
         }
     }
@@ -98,6 +105,8 @@ pub enum UseRefusal {
     KeyPurpose,
     /// The message authentication code is not that of the message.
     MacInvalid,
+    /// The signature is not that of the message or digest.
+    SignatureInvalid,
 }
 
 impl UseRefusal {
@@ -114,6 +123,7 @@ impl UseRefusal {
             Self::KeyCompromised => "KEY_COMPROMISED",
             Self::KeyPurpose => "KEY_PURPOSE",
             Self::MacInvalid => "MAC_INVALID",
+            Self::SignatureInvalid => "SIGNATURE_INVALID",
         }
     }
 
@@ -129,7 +139,8 @@ impl UseRefusal {
             Self::CiphertextInvalid
             | Self::MaterialTampered
             | Self::KeyMismatch
-            | Self::MacInvalid => false,
+            | Self::MacInvalid
+            | Self::SignatureInvalid => false,
         }
     }
 }

@@ -5,10 +5,11 @@
 use conclave_core::{
     Actor, Algorithm, AttemptId, AuditOutcome, AuditRecord, AuditSequence, BatchId, Body, Change,
     ClusterId, Command, Custodian, CustodianName, Custody, CustodyEvent, EncryptionContext,
-    Generation, Grant, KekNumber, KeyId, KeyName, KeySpec, KeyState, KeyringName, LogIndex, NodeId,
-    Operation, Outcome, Pairs, PrincipalName, Protection, Refusal, RequestId, Revision, Role,
-    RootWrapped, RotationPeriod, Scope, SetId, State, Table, TimeMs, Transition, UseBatch,
-    UseRecord, UseRefusal, UsedKey, Verdict, VersionNumber, WaitingPeriod, Wrapped, Write, Written,
+    Generation, Grant, KekNumber, KeyId, KeyName, KeySpec, KeyState, KeyringName, LogIndex,
+    Material, NodeId, Operation, Outcome, Pairs, PrincipalName, Protection, Refusal, RequestId,
+    Revision, Role, RootWrapped, RotationPeriod, Scope, SetId, State, Table, TimeMs, Transition,
+    UseBatch, UseRecord, UseRefusal, UsedKey, Verdict, VersionNumber, WaitingPeriod, Wrapped,
+    Write, Written,
     outcome::{ActionName, LimitedThing, Malformation},
 };
 use prost::Message as _;
@@ -166,13 +167,13 @@ fn changes() -> Vec<(&'static str, Change)> {
         spec: spec(name, pre_active),
         id: KeyId([id; 16]),
         set,
-        wrapped: wrapped(5),
+        material: Box::new(wrapped(5).into()),
     };
     let rotate = Change::RotateKey {
         name: key_name(),
         id: KeyId([7; 16]),
         version: VersionNumber(2),
-        wrapped: wrapped(6),
+        material: Box::new(wrapped(6).into()),
     };
     let attempt = AttemptId([3; 16]);
     let accepted = CustodyEvent::ShareAccepted {
@@ -238,6 +239,22 @@ fn later_changes() -> Vec<(&'static str, Change)> {
         (
             "grant-use-compromised",
             Change::Grant(grant(keyring(), Role::UseCompromised)),
+        ),
+        (
+            "create-signing-key",
+            Change::CreateKey {
+                spec: KeySpec {
+                    algorithm: Algorithm::EcdsaP256,
+                    protection: Protection::Software,
+                    ..spec("payments/documents", false)
+                },
+                id: KeyId([9; 16]),
+                set: SetId([2; 16]),
+                material: Box::new(Material {
+                    wrapped: wrapped(7),
+                    public: Some(vec![8; 91].into_boxed_slice()),
+                }),
+            },
         ),
         (
             "destroy-version",
@@ -307,7 +324,7 @@ fn commands() -> Vec<(&'static str, Command)> {
 /// A use that the state of its time allows.
 fn counted() -> UseRecord {
     let used = UsedKey {
-        revision: Revision(23),
+        revision: Revision(24),
         ..record(0, None).key.expect("it has one")
     };
     UseRecord {

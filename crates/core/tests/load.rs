@@ -42,7 +42,7 @@ fn create(name: &str, id: u8) -> Change {
         spec,
         id: KeyId([id; 16]),
         set: SetId([2; 16]),
-        wrapped: wrapped(),
+        material: Box::new(wrapped().into()),
     }
 }
 

@@ -62,8 +62,8 @@ pub fn verify(
 ///
 /// # Errors
 /// [`CryptoError::WrongMac`].
-pub fn compare(made: &[u8; 32], given: &[u8]) -> Result<(), CryptoError> {
-    if bool::from(subtle::ConstantTimeEq::ct_eq(made.as_slice(), given)) {
+pub fn compare(made: &[u8], given: &[u8]) -> Result<(), CryptoError> {
+    if bool::from(subtle::ConstantTimeEq::ct_eq(made, given)) {
         Ok(())
     } else {
         Err(CryptoError::WrongMac)

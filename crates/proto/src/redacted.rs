@@ -3,7 +3,8 @@
 use crate::v1::batch_encrypt_request::Item;
 use crate::v1::{
     DecryptResponse, EncryptRequest, GenerateDataKeyResponse, GenerateMacRequest,
-    GenerateRandomResponse, SubmitShareRequest, VerifyMacRequest,
+    GenerateRandomResponse, SignRequest, SubmitShareRequest, VerifyMacRequest, VerifyRequest,
+    sign_request, verify_request,
 };
 use std::fmt;
 
@@ -104,6 +105,51 @@ impl fmt::Debug for VerifyMacRequest {
     }
 }
 
+/// What is signed is the caller's own affair, like what is encrypted.
+fn show_input(message: Option<&[u8]>, digest: Option<&[u8]>) -> (&'static str, Redacted) {
+    match (message, digest) {
+        (Some(message), _) => ("message", Redacted(message.len())),
+        (None, digest) => ("digest", Redacted(digest.map_or(0, <[u8]>::len))),
+    }
+}
+
+impl fmt::Debug for SignRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (message, digest) = match &self.input {
+            Some(sign_request::Input::Message(message)) => (Some(message.as_slice()), None),
+            Some(sign_request::Input::Digest(digest)) => (None, Some(digest.as_slice())),
+            None => (None, None),
+        };
+        let (input, shown) = show_input(message, digest);
+        f.debug_struct("SignRequest")
+            .field("request_id", &self.request_id)
+            .field("key", &self.key)
+            .field("version", &self.version)
+            .field(input, &shown)
+            .field("scheme", &self.scheme)
+            .finish()
+    }
+}
+
+impl fmt::Debug for VerifyRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (message, digest) = match &self.input {
+            Some(verify_request::Input::Message(message)) => (Some(message.as_slice()), None),
+            Some(verify_request::Input::Digest(digest)) => (None, Some(digest.as_slice())),
+            None => (None, None),
+        };
+        let (input, shown) = show_input(message, digest);
+        f.debug_struct("VerifyRequest")
+            .field("request_id", &self.request_id)
+            .field("key", &self.key)
+            .field("version", &self.version)
+            .field(input, &shown)
+            .field("scheme", &self.scheme)
+            .field("signature", &Redacted(self.signature.len()))
+            .finish()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -176,6 +222,17 @@ mod tests {
             ..VerifyMacRequest::default()
         };
         assert_hidden(&format!("{verify:?}"));
+        let sign = SignRequest {
+            input: Some(sign_request::Input::Message(canary())),
+            ..SignRequest::default()
+        };
+        assert_hidden(&format!("{sign:?}"));
+        let verify = VerifyRequest {
+            input: Some(verify_request::Input::Digest(canary())),
+            signature: canary(),
+            ..VerifyRequest::default()
+        };
+        assert_hidden(&format!("{verify:?}"));
         // Those around them show what these show.
         let asked = UseRequest {
             r#use: Some(use_request::Use::Encrypt(encrypt)),
@@ -228,8 +285,10 @@ mod tests {
             "conclave.v1.GenerateDataKeyResponse",
             "conclave.v1.GenerateMacRequest",
             "conclave.v1.GenerateRandomResponse",
+            "conclave.v1.SignRequest",
             "conclave.v1.SubmitShareRequest",
             "conclave.v1.VerifyMacRequest",
+            "conclave.v1.VerifyRequest",
         ];
         assert_eq!(found, expected);
     }

@@ -53,6 +53,17 @@ pub enum ServiceError {
         /// The version's number.
         version: u32,
     },
+    /// A signature is another one's.
+    #[error(
+        "the signature is not that of this message under version {version} of key {key}, by this scheme: it was made of \
+         another message, by another scheme, or under another version, which must then be named"
+    )]
+    SignatureInvalid {
+        /// The key's name.
+        key: String,
+        /// The version's number.
+        version: u32,
+    },
     /// The ciphertext is of another key than the one named.
     #[error(
         "the ciphertext was made under key {actual}, not under {named}: name that key, or none"
@@ -137,6 +148,16 @@ pub enum ServiceError {
     /// Key, rules or custody changed again and again meanwhile.
     #[error("what the request depends on changed again and again meanwhile: retry")]
     Contended,
+    /// The HSM lacks what the key would need.
+    #[error(
+        "the HSM of this node ({hsm}) does not offer {algorithm}: choose another algorithm, or protection SOFTWARE"
+    )]
+    NotOffered {
+        /// Module and token.
+        hsm: String,
+        /// The key's.
+        algorithm: &'static str,
+    },
     /// The node stops.
     #[error("this node is stopping: try another one")]
     Stopping,
@@ -161,6 +182,7 @@ impl ServiceError {
             Self::Refused(refusal) => refusal.reason(),
             Self::Ciphertext(_) => "CIPHERTEXT_INVALID",
             Self::MacInvalid { .. } => "MAC_INVALID",
+            Self::SignatureInvalid { .. } => "SIGNATURE_INVALID",
             Self::KeyMismatch { .. } => "KEY_MISMATCH",
             Self::UnknownKeyId => "KEY_NOT_FOUND",
             Self::Tampered { .. } => "MATERIAL_TAMPERED",
@@ -175,6 +197,7 @@ impl ServiceError {
             Self::Deadline { .. } => "DEADLINE_EXCEEDED",
             Self::Overloaded { .. } => "OVERLOADED",
             Self::Contended => "CONTENDED",
+            Self::NotOffered { .. } => "HSM_NOT_OFFERED",
             Self::Stopping => "NODE_STOPPING",
             Self::Outdated => "NODE_OUTDATED",
         }
@@ -186,6 +209,7 @@ impl ServiceError {
             Self::Invalid { .. }
             | Self::Ciphertext(_)
             | Self::MacInvalid { .. }
+            | Self::SignatureInvalid { .. }
             | Self::KeyMismatch { .. } => Code::InvalidArgument,
             Self::Denied(denial) => denial_code(denial),
             Self::Forbidden { .. } => Code::PermissionDenied,
@@ -193,7 +217,9 @@ impl ServiceError {
             Self::UnknownKeyId => Code::NotFound,
             Self::Tampered { .. } => Code::DataLoss,
             Self::Share(problem) => problem.code(),
-            Self::NotSealed { .. } | Self::NoCustody => Code::FailedPrecondition,
+            Self::NotSealed { .. } | Self::NoCustody | Self::NotOffered { .. } => {
+                Code::FailedPrecondition
+            }
             Self::Sealed { .. }
             | Self::NoQuorum { .. }
             | Self::Unknown { .. }
@@ -213,6 +239,7 @@ impl ServiceError {
             Self::Denied(denial) => Some(denial.refusal()),
             Self::Ciphertext(_) => Some(UseRefusal::CiphertextInvalid),
             Self::MacInvalid { .. } => Some(UseRefusal::MacInvalid),
+            Self::SignatureInvalid { .. } => Some(UseRefusal::SignatureInvalid),
             Self::KeyMismatch { .. } => Some(UseRefusal::KeyMismatch),
             Self::Tampered { .. } => Some(UseRefusal::MaterialTampered),
             Self::UnknownKeyId => Some(UseRefusal::KeyNotFound),
@@ -230,6 +257,7 @@ impl ServiceError {
             | Self::Deadline { .. }
             | Self::Overloaded { .. }
             | Self::Contended
+            | Self::NotOffered { .. }
             | Self::Stopping
             | Self::Outdated => None,
         }
@@ -240,7 +268,9 @@ fn denial_code(denial: &Denial) -> Code {
     match denial {
         Denial::Permission { .. } | Denial::Compromised { .. } => Code::PermissionDenied,
         Denial::KeyNotFound(_) | Denial::VersionNotFound { .. } => Code::NotFound,
-        Denial::State { .. } | Denial::Purpose { .. } => Code::FailedPrecondition,
+        Denial::State { .. } | Denial::Purpose { .. } | Denial::NoPublicKey { .. } => {
+            Code::FailedPrecondition
+        }
     }
 }
 

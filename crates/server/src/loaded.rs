@@ -3,6 +3,7 @@
 
 use conclave_core::{KeyId, VersionNumber};
 use conclave_crypto::KeyMaterial;
+use conclave_crypto::sign::{SigningKey, VerifyingKey};
 use conclave_env::{Hsm, HsmKey};
 use parking_lot::RwLock;
 use std::collections::{HashMap, VecDeque};
@@ -13,8 +14,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub(crate) enum Loaded {
     /// In locked memory, wiped when dropped.
     Software(KeyMaterial),
-    /// Inside the HSM.
-    Hsm(HsmKey),
+    /// A private key that signs, and its public half.
+    Signing(Box<Signing>),
+    /// Inside the HSM; of a pair with what verifies, which needs none.
+    Hsm(HsmKey, Option<Box<VerifyingKey>>),
+}
+
+/// A pair that signs and verifies. What is secret in it the library wipes when it is dropped.
+pub(crate) struct Signing {
+    pub(crate) key: SigningKey,
+    pub(crate) verifier: VerifyingKey,
 }
 
 type Name = (KeyId, VersionNumber);
@@ -122,7 +131,7 @@ impl LoadedVersions {
     /// In the background: whoever evicts does not wait for the HSM. A use that still holds the handle is answered
     /// `KeyGone` and loads the version again.
     fn remove_from_hsm(&self, loaded: &Loaded) {
-        if let Loaded::Hsm(key) = loaded {
+        if let Loaded::Hsm(key, _) = loaded {
             let (hsm, key) = (self.hsm.clone(), *key);
             tokio::spawn(async move {
                 if let Err(error) = hsm.destroy(key).await {

@@ -28,6 +28,16 @@ pub(crate) async fn each<T: Sync, R: Send>(
     results
 }
 
+/// Does one thing that takes milliseconds. The runtime's other tasks go on meanwhile.
+pub(crate) fn long<R>(work: impl FnOnce() -> R) -> R {
+    let flavor = Handle::current().runtime_flavor();
+    if matches!(flavor, RuntimeFlavor::MultiThread) {
+        block_in_place(work)
+    } else {
+        work()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

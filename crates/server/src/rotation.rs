@@ -58,14 +58,14 @@ impl NextVersion {
             protection,
         } = self;
         let unsealed = context.seal.unsealed()?;
-        let wrapped = unsealed
+        let material = unsealed
             .generate(&context.env, id, version, algorithm, protection)
             .await?;
         Ok(Change::RotateKey {
             name,
             id,
             version,
-            wrapped,
+            material: Box::new(material),
         })
     }
 }

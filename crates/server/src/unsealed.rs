@@ -2,15 +2,17 @@
 //!
 //! Dropped on seal. What is in memory is wiped by its types, what is in the HSM by [`conclave_env::Hsm::clear`].
 
+mod inside;
 mod ready;
+mod signing;
 
 use crate::drawn::Drawn;
 use crate::error::ServiceError;
 use crate::limits::LOADED_VERSIONS_MAX;
 use crate::loaded::{Loaded, LoadedVersions};
 use conclave_core::{
-    Algorithm, ClusterId, Custody, Generation, KekNumber, KeyId, KeyName, Protection, RootWrapped,
-    SetId, VersionNumber, Wrapped,
+    Algorithm, ClusterId, Custody, Generation, KekNumber, KeyId, KeyName, Material, Protection,
+    RootWrapped, SetId, VersionNumber, Wrapped,
 };
 use conclave_crypto::{
     AuditSigningSeed, Binding, IntegrityKey, KekBinding, KeyMaterial, Secret, SoftwareKek, audit,
@@ -19,6 +21,7 @@ use conclave_crypto::{
 use conclave_env::os::lock_for_life;
 use conclave_env::{Env, Hsm, HsmError, HsmKey, HsmKeyKind};
 pub(crate) use ready::Ready;
+use signing::signing_kind;
 use std::sync::Arc;
 
 /// The number of the one KEK of each kind; rotation gives others.
@@ -53,6 +56,8 @@ pub struct VersionRef<'a> {
     pub protection: Protection,
     /// Its material.
     pub wrapped: &'a Wrapped,
+    /// Its public half, of keys that have one.
+    pub public: Option<&'a [u8]>,
 }
 
 impl Unsealed {
@@ -204,29 +209,54 @@ impl Unsealed {
         number: VersionNumber,
         algorithm: Algorithm,
         protection: Protection,
-    ) -> Result<Wrapped, ServiceError> {
+    ) -> Result<Material, ServiceError> {
         let binding = self.binding(id, number, algorithm, protection);
-        let (blob, tag) = match protection {
-            Protection::Software => {
-                let material = KeyMaterial::new(random(env, b"conclave/1/key-material").await?);
-                let mut nonce = [0; 12];
-                env.entropy.fill(&mut nonce);
-                let blob = wrap::wrap_material(&self.software_kek, nonce, &binding, &material);
+        let nonce = || {
+            let mut nonce = [0; 12];
+            env.entropy.fill(&mut nonce);
+            nonce
+        };
+        let mut public = None;
+        let (blob, tag) = match (protection, signing_kind(algorithm)) {
+            (Protection::Software, Some(kind)) => {
+                let (private, spki) = signing::generate(env, kind).await?;
+                public = Some(spki.into_boxed_slice());
+                let blob = wrap::wrap_private(&self.software_kek, nonce(), &binding, &private);
                 (blob, Vec::new())
             }
-            Protection::Hsm => {
-                let blob = self
-                    .hsm
-                    .generate_wrapped(self.hsm_kek, HsmKeyKind::Mac)
-                    .await?;
-                let tag = wrap::bind_tag(&self.integrity, &binding.encode(), &blob);
+            (Protection::Software, None) => {
+                let material = KeyMaterial::new(random(env, b"conclave/1/key-material").await?);
+                let blob = wrap::wrap_material(&self.software_kek, nonce(), &binding, &material);
+                (blob, Vec::new())
+            }
+            (Protection::Hsm, _) => {
+                let kind = self.offered(algorithm)?;
+                let blob = if kind.is_pair() {
+                    let pair = self.hsm.generate_pair_wrapped(self.hsm_kek, kind).await?;
+                    public = Some(pair.public.into_boxed_slice());
+                    pair.private
+                } else {
+                    self.hsm.generate_wrapped(self.hsm_kek, kind).await?
+                };
+                let binding = bind_public(&binding, public.as_deref());
+                let tag = wrap::bind_tag(&self.integrity, &binding, &blob);
                 (blob, tag.to_vec())
             }
         };
-        Ok(Wrapped {
+        let wrapped = Wrapped {
             kek: FIRST_KEK,
             blob,
             tag,
+        };
+        Ok(Material { wrapped, public })
+    }
+
+    /// The kind of key that an algorithm takes in the HSM, if this one has it.
+    fn offered(&self, algorithm: Algorithm) -> Result<HsmKeyKind, ServiceError> {
+        let kind = inside::kind(algorithm).filter(|kind| self.hsm.offers(*kind));
+        kind.ok_or_else(|| ServiceError::NotOffered {
+            hsm: self.hsm.description(),
+            algorithm: algorithm.as_str(),
         })
     }
 
@@ -259,12 +289,6 @@ impl Unsealed {
         })
     }
 
-    async fn hmac(&self, key: HsmKey, message: &[u8]) -> Result<Secret<32>, HsmError> {
-        let mut out = Secret::zeroed();
-        self.hsm.hmac_sha256(key, message, out.expose_mut()).await?;
-        Ok(out)
-    }
-
     async fn load(&self, version: VersionRef<'_>) -> Result<Arc<Loaded>, ServiceError> {
         if let Some(loaded) = self.versions.find(version.id, version.number) {
             return Ok(loaded);
@@ -279,26 +303,40 @@ impl Unsealed {
             algorithm,
             protection,
             wrapped,
+            public,
             ..
         } = version;
         let binding = self.binding(id, number, algorithm, protection);
-        let loaded = match protection {
-            Protection::Software => {
+        let loaded = match (protection, signing_kind(algorithm)) {
+            (Protection::Software, Some(kind)) => {
+                let opened = wrap::unwrap_private(&self.software_kek, &binding, &wrapped.blob);
+                let private = opened.map_err(|_| tampered())?;
+                let signing = signing::prepare(kind, &private).map_err(|_| tampered())?;
+                if Some(signing.key.public_key().spki().as_slice()) != public {
+                    return Err(tampered());
+                }
+                Loaded::Signing(Box::new(signing))
+            }
+            (Protection::Software, None) => {
                 let opened = wrap::unwrap_material(&self.software_kek, &binding, &wrapped.blob);
                 let material = opened.map_err(|_| tampered())?;
                 keep_from_swap(material.expose());
                 Loaded::Software(material)
             }
-            Protection::Hsm => {
-                let binding = binding.encode();
+            (Protection::Hsm, signs) => {
+                let binding = bind_public(&binding, public);
                 wrap::verify_tag(&self.integrity, &binding, &wrapped.blob, &wrapped.tag)
                     .map_err(|_| tampered())?;
+                let verifier =
+                    signs.map(|kind| signing::verifier(kind, public.unwrap_or_default()));
+                let verifier = verifier.transpose().map_err(|_| tampered())?;
                 let key = self
                     .hsm
-                    .unwrap(self.hsm_kek, &wrapped.blob, HsmKeyKind::Mac)
+                    .unwrap(self.hsm_kek, &wrapped.blob, self.offered(algorithm)?)
                     .await;
                 let refused = |e: &HsmError| matches!(e, HsmError::Refused { .. });
-                Loaded::Hsm(key.map_err(|e| if refused(&e) { tampered() } else { e.into() })?)
+                let key = key.map_err(|e| if refused(&e) { tampered() } else { e.into() })?;
+                Loaded::Hsm(key, verifier.map(Box::new))
             }
         };
         Ok(self.versions.insert(id, number, loaded))
@@ -319,6 +357,12 @@ impl Unsealed {
     pub async fn check_hsm(&self) -> Result<(), HsmError> {
         self.hsm.check(self.root).await
     }
+}
+
+/// What an HSM's wrap is bound to: its place, and its public half if it has one.
+fn bind_public(binding: &Binding<'_>, public: Option<&[u8]>) -> Vec<u8> {
+    // The place ends where its last field does, so that nothing is read in two ways.
+    [&binding.encode(), public.unwrap_or_default()].concat()
 }
 
 const HSM_KEK: &str = "HSM KEK";

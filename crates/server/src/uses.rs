@@ -48,8 +48,9 @@ pub(crate) struct Chosen {
     pub(crate) id: KeyId,
     protection: Protection,
     pub(crate) number: VersionNumber,
-    algorithm: Algorithm,
+    pub(crate) algorithm: Algorithm,
     wrapped: Wrapped,
+    public: Option<Box<[u8]>>,
 }
 
 impl Chosen {
@@ -61,6 +62,7 @@ impl Chosen {
             algorithm: self.algorithm,
             protection: self.protection,
             wrapped: &self.wrapped,
+            public: self.public.as_deref(),
         }
     }
 }
@@ -93,6 +95,7 @@ pub(crate) fn decide(
                 algorithm: permit.info.algorithm,
                 number: permit.number,
                 wrapped: permit.wrapped.clone(),
+                public: permit.public.map(Box::from),
             }),
         },
         Err(denial) => {

@@ -8,6 +8,8 @@ unary! { KeyServiceClient<_>:
     create_key = create_key(CreateKeyRequest) -> Key;
     /// One key.
     get_key = get_key(GetKeyRequest) -> Key;
+    /// The public half of a version, to verify or encrypt with elsewhere.
+    get_public_key = get_public_key(GetPublicKeyRequest) -> PublicKey;
     /// One page of the keys whose name starts with a prefix, in the order of their names.
     list_keys = list_keys(ListKeysRequest) -> ListKeysResponse;
     /// Makes a new primary version.

@@ -41,6 +41,7 @@ plain!(
     ClusterStatusRequest,
     CustodyStatusRequest,
     GetKeyRequest,
+    GetPublicKeyRequest,
     ListAuditRequest,
     ListGrantsRequest,
     ListKeysRequest,
@@ -69,6 +70,29 @@ identified!(
     TransitionRequest,
     VerifyMacRequest wipes message,
 );
+
+macro_rules! signing {
+    ($($request:ident of $input:ident),+) => {
+        $(
+            impl Message for v1::$request {
+                fn identify(&mut self, draw: impl FnOnce() -> Vec<u8>) {
+                    if self.request_id.is_empty() {
+                        self.request_id = draw();
+                    }
+                }
+
+                fn wipe(&mut self) {
+                    use v1::$input::Input;
+                    if let Some(Input::Message(bytes) | Input::Digest(bytes)) = &mut self.input {
+                        bytes.zeroize();
+                    }
+                }
+            }
+        )+
+    };
+}
+
+signing!(SignRequest of sign_request, VerifyRequest of verify_request);
 
 impl Message for v1::BatchEncryptRequest {
     fn identify(&mut self, draw: impl FnOnce() -> Vec<u8>) {

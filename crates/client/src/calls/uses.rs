@@ -67,6 +67,8 @@ uses! {
     generate_random: GenerateRandom(GenerateRandomRequest) -> GenerateRandomResponse;
     generate_mac: GenerateMac(GenerateMacRequest) -> GenerateMacResponse;
     verify_mac: VerifyMac(VerifyMacRequest) -> VerifyMacResponse;
+    sign: Sign(SignRequest) -> SignResponse;
+    verify: Verify(VerifyRequest) -> VerifyResponse;
 }
 
 /// What a ciphertext held.
@@ -126,6 +128,10 @@ plain! {
     generate_mac(GenerateMacRequest) -> GenerateMacResponse;
     /// Verifies a code: an error with the reason `MAC_INVALID` if it is another message's or key's.
     verify_mac(VerifyMacRequest) -> VerifyMacResponse;
+    /// The signature of up to 64 KiB, or of a digest. Keep the version that is answered with it.
+    sign(SignRequest) -> SignResponse;
+    /// Verifies a signature: an error with the reason `SIGNATURE_INVALID` if it is another message's or key's.
+    verify(VerifyRequest) -> VerifyResponse;
 }
 
 impl Client {

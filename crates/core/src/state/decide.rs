@@ -19,6 +19,8 @@ pub struct UsePermit<'a> {
     pub number: VersionNumber,
     /// Its material.
     pub wrapped: &'a Wrapped,
+    /// Its public half, of keys that have one.
+    pub public: Option<&'a [u8]>,
 }
 
 impl UsePermit<'_> {
@@ -77,6 +79,14 @@ pub enum Denial {
         /// What was asked for.
         operation: Operation,
     },
+    /// Keys of the algorithm have no public half.
+    #[error("key {name} is for {} ({}) and has no public key", .algorithm.purpose(), .algorithm.as_str())]
+    NoPublicKey {
+        /// Of the key.
+        name: KeyName,
+        /// Of the key.
+        algorithm: Algorithm,
+    },
     /// What is compromised is processed only for those who may.
     #[error(
         "{what} is COMPROMISED: to process what it protected takes the role use-compromised on keyring {keyring} as \
@@ -99,7 +109,7 @@ impl Denial {
             Self::VersionNotFound { .. } => UseRefusal::VersionNotFound,
             Self::State { .. } => UseRefusal::KeyState,
             Self::Compromised { .. } => UseRefusal::KeyCompromised,
-            Self::Purpose { .. } => UseRefusal::KeyPurpose,
+            Self::Purpose { .. } | Self::NoPublicKey { .. } => UseRefusal::KeyPurpose,
         }
     }
 }
@@ -153,6 +163,7 @@ impl State {
             info: &key.info,
             number,
             wrapped,
+            public: version.public.as_deref(),
         })
     }
 

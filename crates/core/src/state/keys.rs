@@ -5,7 +5,7 @@ use super::{Place, State};
 use crate::command::KeySpec;
 use crate::destruction::Destruction;
 use crate::ids::{KeyId, SetId, VersionNumber};
-use crate::key::{Key, KeyInfo, KeyVersion, Usage, Versions, Wrapped};
+use crate::key::{Key, KeyInfo, KeyVersion, Material, Usage, Versions};
 use crate::lifecycle::{KeyState, Transition};
 use crate::limits::{KEYS_MAX, VERSIONS_MAX};
 use crate::names::KeyName;
@@ -26,9 +26,9 @@ impl State {
         place: Place,
         spec: &KeySpec,
         (id, set): (KeyId, SetId),
-        wrapped: &Wrapped,
+        material: &Material,
     ) -> Answer {
-        if !wrapped.is_bounded() {
+        if !material.fits(spec.algorithm.purpose()) {
             return Err(Refusal::Malformed(Malformation::Wrapped));
         }
         if spec.activate_at.is_some() && !spec.pre_active {
@@ -67,7 +67,7 @@ impl State {
             destruction: None,
             revision: place.revision,
         };
-        let version = new_version(place, wrapped);
+        let version = new_version(place, material);
         self.save_key(&info);
         self.save_version(id, VersionNumber(1), &version);
         let mut versions = Versions::default();
@@ -85,11 +85,8 @@ impl State {
         name: &KeyName,
         id: KeyId,
         number: VersionNumber,
-        wrapped: &Wrapped,
+        material: &Material,
     ) -> Answer {
-        if !wrapped.is_bounded() {
-            return Err(Refusal::Malformed(Malformation::Wrapped));
-        }
         let key = self
             .keys
             .get_mut(name)
@@ -104,6 +101,9 @@ impl State {
         if key.info.id != id || key.next_version() != number {
             return Err(Refusal::Conflict);
         }
+        if !material.fits(key.info.algorithm.purpose()) {
+            return Err(Refusal::Malformed(Malformation::Wrapped));
+        }
         if number.0 > VERSIONS_MAX {
             let max = u64::from(VERSIONS_MAX);
             return Err(Refusal::LimitReached {
@@ -111,7 +111,7 @@ impl State {
                 max,
             });
         }
-        let version = new_version(place, wrapped);
+        let version = new_version(place, material);
         self.schedule.remove(key);
         key.versions.insert(number, version.clone());
         key.info.primary = number;
@@ -216,11 +216,12 @@ pub(super) fn describe(name: &KeyName, version: Option<VersionNumber>) -> String
     }
 }
 
-fn new_version(place: Place, wrapped: &Wrapped) -> KeyVersion {
+fn new_version(place: Place, material: &Material) -> KeyVersion {
     KeyVersion {
         state: KeyState::Active,
         created_at: place.time,
-        wrapped: Some(wrapped.clone()),
+        wrapped: Some(material.wrapped.clone()),
+        public: material.public.clone(),
         destruction: None,
         usage: Usage::default(),
     }

@@ -203,9 +203,9 @@ impl State {
                 spec,
                 id,
                 set,
-                wrapped,
+                material,
             } => {
-                let answer = self.create_key(place, spec, (*id, *set), wrapped)?;
+                let answer = self.create_key(place, spec, (*id, *set), material)?;
                 note.version = 1;
                 note.key_id = id.as_bytes().to_vec();
                 Ok(answer)
@@ -214,8 +214,8 @@ impl State {
                 name,
                 id,
                 version,
-                wrapped,
-            } => self.rotate_key(place, name, *id, *version, wrapped),
+                material,
+            } => self.rotate_key(place, name, *id, *version, material),
             Change::Transition {
                 name,
                 version,

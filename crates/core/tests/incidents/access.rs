@@ -97,7 +97,7 @@ fn guarded_changes() -> Vec<(Action, Scope, Change)> {
         name: key(name),
         id: KeyId([id; 16]),
         version: VersionNumber(2),
-        wrapped: wrapped(),
+        material: Box::new(wrapped().into()),
     };
     vec![
         (Action::CreateKey, ring("a"), create("a/new", 9, None)),

@@ -14,7 +14,7 @@ fn ceremony(set: SetId) -> Change {
 
 fn create_under(set: SetId, name: &str, id: u8) -> Change {
     let Change::CreateKey {
-        spec, id, wrapped, ..
+        spec, id, material, ..
     } = create(name, id, None)
     else {
         unreachable!("create creates")
@@ -23,7 +23,7 @@ fn create_under(set: SetId, name: &str, id: u8) -> Change {
         spec,
         id,
         set,
-        wrapped,
+        material,
     }
 }
 

@@ -74,7 +74,7 @@ pub(crate) fn create(name: &str, id: u8, activate_at: Option<u64>) -> Change {
         spec,
         id: KeyId([id; 16]),
         set: SetId([2; 16]),
-        wrapped: wrapped(),
+        material: Box::new(wrapped().into()),
     }
 }
 

@@ -175,7 +175,7 @@ fn a_version_is_destroyed_by_itself() {
             name: key("a/k"),
             id: KeyId([1; 16]),
             version: VersionNumber(2),
-            wrapped: wrapped(),
+            material: Box::new(wrapped().into()),
         },
     );
     let active = cluster.write("root", destroy("a/k", Some(1), 1));
@@ -352,7 +352,10 @@ fn many_destructions_take_several_ticks() {
     for n in 0..count {
         let name = format!("a/{n}");
         let Change::CreateKey {
-            spec, set, wrapped, ..
+            spec,
+            set,
+            material,
+            ..
         } = create(&name, 0, Some(u64::MAX))
         else {
             unreachable!("create creates")
@@ -366,7 +369,7 @@ fn many_destructions_take_several_ticks() {
                 spec,
                 id,
                 set,
-                wrapped,
+                material,
             },
         );
         cluster.must("root", destroy(&name, None, 1));

@@ -123,7 +123,7 @@ fn rotation(name: &str, version: u32) -> Body {
             name: key(name),
             id: KeyId([1; 16]),
             version: VersionNumber(version),
-            wrapped: wrapped(),
+            material: Box::new(wrapped().into()),
         },
     })
 }
@@ -196,7 +196,10 @@ fn near_expiry_of_many() {
     let count = limits::TICK_WORK_MAX + 5;
     for n in 0..count {
         let Change::CreateKey {
-            spec, set, wrapped, ..
+            spec,
+            set,
+            material,
+            ..
         } = create(&format!("a/{n}"), 0, Some(9_000 - n as u64))
         else {
             unreachable!("create creates")
@@ -209,7 +212,7 @@ fn near_expiry_of_many() {
                 spec,
                 id: KeyId(id),
                 set,
-                wrapped,
+                material,
             },
         );
     }

@@ -230,7 +230,7 @@ impl Step {
                 },
                 id: KeyId([*id; 16]),
                 set: set.map_or_else(|| model.set(), |set| SetId([set; 16])),
-                wrapped: wrapped(*blob),
+                material: Box::new(wrapped(*blob).into()),
             },
             Kind::Rotate {
                 key,
@@ -331,7 +331,7 @@ fn rotation(model: &Model, key: u8, wrong_id: bool, offset: u8, blob: u16) -> Ch
         name: key_name(key),
         id: KeyId(if wrong_id { [99; 16] } else { id }),
         version: VersionNumber(u32::try_from(last).expect("few") + u32::from(offset)),
-        wrapped: wrapped(blob),
+        material: Box::new(wrapped(blob).into()),
     }
 }
 

@@ -4,7 +4,8 @@ use crate::reference::{Answered, Model, ModelKey, ModelVersion, key_class, step}
 use conclave_core::limits::{REQUEST_MEMORY_MS, TEXT_BYTES_MAX, WRAPPED_BYTES_MAX};
 use conclave_core::{
     Actor, Algorithm, Change, Custody, CustodyEvent, Grant, KeyId, KeyName, KeySpec, KeyState,
-    Protection, Role, RotationPeriod, Scope, SetId, Transition, VersionNumber, Wrapped, Write,
+    Material, Protection, Role, RotationPeriod, Scope, SetId, Transition, VersionNumber, Wrapped,
+    Write,
 };
 use std::collections::BTreeSet;
 
@@ -12,6 +13,11 @@ fn bounded(wrapped: &Wrapped) -> bool {
     !wrapped.blob.is_empty()
         && wrapped.blob.len() <= WRAPPED_BYTES_MAX
         && wrapped.tag.len() <= WRAPPED_BYTES_MAX
+}
+
+/// None of the algorithms here has a public half.
+fn fits(material: &Material) -> bool {
+    bounded(&material.wrapped) && material.public.is_none()
 }
 
 impl Model {
@@ -138,18 +144,18 @@ impl Model {
                 spec,
                 id,
                 set,
-                wrapped,
+                material,
             } => {
-                self.create(index, spec, (*id, *set), wrapped)?;
+                self.create(index, spec, (*id, *set), material)?;
                 Ok(self.answer(&spec.name))
             }
             Change::RotateKey {
                 name,
                 id,
                 version,
-                wrapped,
+                material,
             } => {
-                self.rotate(index, name, *id, *version, wrapped)?;
+                self.rotate(index, name, *id, *version, material)?;
                 Ok(self.answer(name))
             }
             Change::Transition {
@@ -221,9 +227,9 @@ impl Model {
         index: u64,
         spec: &KeySpec,
         (id, set): (KeyId, SetId),
-        wrapped: &Wrapped,
+        material: &Material,
     ) -> Result<(), &'static str> {
-        if !bounded(wrapped) || (spec.activate_at.is_some() && !spec.pre_active) {
+        if !fits(material) || (spec.activate_at.is_some() && !spec.pre_active) {
             return Err("MALFORMED");
         }
         if spec.algorithm == Algorithm::ChaCha20Poly1305 && spec.protection == Protection::Hsm {
@@ -264,17 +270,17 @@ impl Model {
         name: &KeyName,
         id: KeyId,
         version: VersionNumber,
-        wrapped: &Wrapped,
+        material: &Material,
     ) -> Result<(), &'static str> {
-        if !bounded(wrapped) {
-            return Err("MALFORMED");
-        }
         let key = self.keys.get_mut(name.as_str()).ok_or("KEY_NOT_FOUND")?;
         if key.state != KeyState::Active {
             return Err("KEY_STATE");
         }
         if key.id != id.0 || key.versions.len() + 1 != version.0 as usize {
             return Err("CONFLICT");
+        }
+        if !fits(material) {
+            return Err("MALFORMED");
         }
         key.versions.push(ModelVersion::new());
         key.primary_since = self.time;

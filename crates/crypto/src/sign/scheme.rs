@@ -88,6 +88,14 @@ impl Hash {
         }
     }
 
+    /// The digest of a message, or the one that is given: for whoever signs elsewhere.
+    ///
+    /// # Errors
+    /// [`CryptoError::DigestLength`], [`CryptoError::TooLarge`].
+    pub fn digest(self, input: Input<'_>) -> Result<Vec<u8>, CryptoError> {
+        Ok(input.digest(self)?.as_ref().to_vec())
+    }
+
     fn algorithm(self) -> &'static digest::Algorithm {
         match self {
             Self::Sha256 => &digest::SHA256,

@@ -65,7 +65,7 @@ fn create(number: u8) -> Change {
         },
         id: KeyId([number; 16]),
         set: SetId([2; 16]),
-        wrapped: wrapped(&MATERIAL[usize::from(number)]),
+        material: Box::new(wrapped(&MATERIAL[usize::from(number)]).into()),
     }
 }
 

@@ -4,10 +4,12 @@ use crate::config::Member;
 use crate::error::ServiceError;
 use crate::limits::{PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX, WAITING_PERIOD_DEFAULT};
 use conclave_core::{
-    Algorithm, Destruction, EncryptionContext, Grant, KeyName, KeyState, KeyView, KeyringName,
-    Labels, NodeId, PrincipalName, Protection, Role, RotationPeriod, Scope, State, TimeMs,
-    VersionNumber, VersionView, WaitingPeriod,
+    Algorithm, Destruction, EncryptionContext, Grant, KeyInfo, KeyName, KeyState, KeyView,
+    KeyringName, Labels, NodeId, PrincipalName, Protection, Role, RotationPeriod, Scope, State,
+    TimeMs, VersionNumber, VersionView, WaitingPeriod,
 };
+use conclave_crypto::PublicKey;
+use conclave_crypto::sign::{EcdsaForm, Hash, Scheme};
 use conclave_proto::v1 as wire;
 use prost_types::Timestamp;
 use std::collections::BTreeMap;
@@ -49,7 +51,98 @@ pub(super) fn algorithm(value: i32) -> Result<Algorithm, ServiceError> {
         wire::Algorithm::HmacSha256 => Ok(Algorithm::HmacSha256),
         wire::Algorithm::HmacSha384 => Ok(Algorithm::HmacSha384),
         wire::Algorithm::HmacSha512 => Ok(Algorithm::HmacSha512),
+        wire::Algorithm::Ed25519 => Ok(Algorithm::Ed25519),
+        wire::Algorithm::EcdsaP256 => Ok(Algorithm::EcdsaP256),
+        wire::Algorithm::EcdsaP384 => Ok(Algorithm::EcdsaP384),
+        wire::Algorithm::Rsa2048 => Ok(Algorithm::Rsa2048),
+        wire::Algorithm::Rsa3072 => Ok(Algorithm::Rsa3072),
+        wire::Algorithm::Rsa4096 => Ok(Algorithm::Rsa4096),
+        wire::Algorithm::MlDsa65 => Ok(Algorithm::MlDsa65),
     }
+}
+
+fn wire_algorithm(algorithm: Algorithm) -> wire::Algorithm {
+    match algorithm {
+        Algorithm::Aes256Gcm => wire::Algorithm::Aes256Gcm,
+        Algorithm::ChaCha20Poly1305 => wire::Algorithm::Chacha20Poly1305,
+        Algorithm::HmacSha256 => wire::Algorithm::HmacSha256,
+        Algorithm::HmacSha384 => wire::Algorithm::HmacSha384,
+        Algorithm::HmacSha512 => wire::Algorithm::HmacSha512,
+        Algorithm::Ed25519 => wire::Algorithm::Ed25519,
+        Algorithm::EcdsaP256 => wire::Algorithm::EcdsaP256,
+        Algorithm::EcdsaP384 => wire::Algorithm::EcdsaP384,
+        Algorithm::Rsa2048 => wire::Algorithm::Rsa2048,
+        Algorithm::Rsa3072 => wire::Algorithm::Rsa3072,
+        Algorithm::Rsa4096 => wire::Algorithm::Rsa4096,
+        Algorithm::MlDsa65 => wire::Algorithm::MlDsa65,
+    }
+}
+
+/// How a signature is made; what the caller left open follows from the key's algorithm.
+pub(super) fn scheme(value: i32, algorithm: Algorithm) -> Result<Scheme, ServiceError> {
+    use wire::SignatureScheme as It;
+    Ok(match It::try_from(value).map_err(|_| unknown("scheme"))? {
+        It::Unspecified => match algorithm {
+            Algorithm::EcdsaP256 | Algorithm::EcdsaP384 => Scheme::Ecdsa(EcdsaForm::Der),
+            Algorithm::Rsa2048 | Algorithm::Rsa3072 | Algorithm::Rsa4096 => {
+                Scheme::RsaPss(Hash::Sha256)
+            }
+            Algorithm::MlDsa65 => Scheme::MlDsa65,
+            Algorithm::Ed25519
+            | Algorithm::Aes256Gcm
+            | Algorithm::ChaCha20Poly1305
+            | Algorithm::HmacSha256
+            | Algorithm::HmacSha384
+            | Algorithm::HmacSha512 => Scheme::Ed25519,
+        },
+        It::Ed25519 => Scheme::Ed25519,
+        It::EcdsaDer => Scheme::Ecdsa(EcdsaForm::Der),
+        It::EcdsaRaw => Scheme::Ecdsa(EcdsaForm::Raw),
+        It::RsaPkcs1Sha256 => Scheme::RsaPkcs1(Hash::Sha256),
+        It::RsaPkcs1Sha384 => Scheme::RsaPkcs1(Hash::Sha384),
+        It::RsaPkcs1Sha512 => Scheme::RsaPkcs1(Hash::Sha512),
+        It::RsaPssSha256 => Scheme::RsaPss(Hash::Sha256),
+        It::RsaPssSha384 => Scheme::RsaPss(Hash::Sha384),
+        It::RsaPssSha512 => Scheme::RsaPss(Hash::Sha512),
+        It::MlDsa65 => Scheme::MlDsa65,
+    })
+}
+
+pub(super) fn wire_scheme(scheme: Scheme) -> wire::SignatureScheme {
+    use wire::SignatureScheme as It;
+    match scheme {
+        Scheme::Ed25519 => It::Ed25519,
+        Scheme::Ecdsa(EcdsaForm::Der) => It::EcdsaDer,
+        Scheme::Ecdsa(EcdsaForm::Raw) => It::EcdsaRaw,
+        Scheme::RsaPkcs1(Hash::Sha256) => It::RsaPkcs1Sha256,
+        Scheme::RsaPkcs1(Hash::Sha384) => It::RsaPkcs1Sha384,
+        Scheme::RsaPkcs1(Hash::Sha512) => It::RsaPkcs1Sha512,
+        Scheme::RsaPss(Hash::Sha256) => It::RsaPssSha256,
+        Scheme::RsaPss(Hash::Sha384) => It::RsaPssSha384,
+        Scheme::RsaPss(Hash::Sha512) => It::RsaPssSha512,
+        Scheme::MlDsa65 => It::MlDsa65,
+    }
+}
+
+/// A stored public key in the forms that others read.
+pub(super) fn public_key(
+    info: &KeyInfo,
+    version: VersionNumber,
+    spki: &[u8],
+) -> Result<wire::PublicKey, ServiceError> {
+    let tampered = || ServiceError::Tampered {
+        key: info.name.to_string(),
+        version: version.0,
+    };
+    let public = PublicKey::from_spki(spki).map_err(|_| tampered())?;
+    Ok(wire::PublicKey {
+        name: info.name.to_string(),
+        version: version.0,
+        algorithm: wire_algorithm(info.algorithm).into(),
+        der: public.spki(),
+        pem: public.pem(),
+        jwk: public.jwk().map_err(|_| tampered())?,
+    })
 }
 
 pub(super) fn protection(value: i32) -> Result<Protection, ServiceError> {
@@ -152,13 +245,6 @@ impl Erasure<'_> {
 pub(super) fn key(view: KeyView, erasure: Erasure<'_>) -> wire::Key {
     let next_rotation = view.next_rotation();
     let info = view.info;
-    let algorithm = match info.algorithm {
-        Algorithm::Aes256Gcm => wire::Algorithm::Aes256Gcm,
-        Algorithm::ChaCha20Poly1305 => wire::Algorithm::Chacha20Poly1305,
-        Algorithm::HmacSha256 => wire::Algorithm::HmacSha256,
-        Algorithm::HmacSha384 => wire::Algorithm::HmacSha384,
-        Algorithm::HmacSha512 => wire::Algorithm::HmacSha512,
-    };
     let protection = match info.protection {
         Protection::Software => wire::Protection::Software,
         Protection::Hsm => wire::Protection::Hsm,
@@ -174,7 +260,7 @@ pub(super) fn key(view: KeyView, erasure: Erasure<'_>) -> wire::Key {
     wire::Key {
         name: info.name.to_string(),
         key_id: info.id.as_bytes().to_vec(),
-        algorithm: algorithm.into(),
+        algorithm: wire_algorithm(info.algorithm).into(),
         protection: protection.into(),
         state: state(info.state).into(),
         primary_version: info.primary.0,

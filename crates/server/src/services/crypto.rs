@@ -6,6 +6,7 @@ mod mac;
 mod random;
 mod reencrypt;
 mod session;
+mod sign;
 
 use super::convert;
 use crate::caller::{Caller, Party};
@@ -280,6 +281,20 @@ impl CryptoService for CryptoApi {
         request: Request<wire::VerifyMacRequest>,
     ) -> Result<Response<wire::VerifyMacResponse>, Status> {
         single!(self, request, verify_mac)
+    }
+
+    async fn sign(
+        &self,
+        request: Request<wire::SignRequest>,
+    ) -> Result<Response<wire::SignResponse>, Status> {
+        single!(self, request, sign_one)
+    }
+
+    async fn verify(
+        &self,
+        request: Request<wire::VerifyRequest>,
+    ) -> Result<Response<wire::VerifyResponse>, Status> {
+        single!(self, request, verify_one)
     }
 
     type SessionStream = session::Replies;

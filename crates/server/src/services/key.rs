@@ -7,8 +7,8 @@ use crate::error::ServiceError;
 use crate::limits::WRITE_CONFLICTS_MAX;
 use crate::rotation::NextVersion;
 use conclave_core::{
-    Access, Action, Change, Key, KeyId, KeyName, KeySpec, Refusal, Scope, State, Transition,
-    VersionNumber, Written,
+    Access, Action, Change, Denial, Key, KeyId, KeyName, KeySpec, Refusal, Scope, State,
+    Transition, VersionNumber, Written,
 };
 use conclave_proto::v1::{self as wire, key_service_server::KeyService};
 use std::sync::Arc;
@@ -42,14 +42,14 @@ impl KeyApi {
         let unsealed = context.seal.unsealed()?;
         let (algorithm, protection) = (spec.algorithm, spec.protection);
         let first = VersionNumber(1);
-        let wrapped = unsealed
+        let material = unsealed
             .generate(&context.env, id, first, algorithm, protection)
             .await?;
         let change = Change::CreateKey {
             spec,
             id,
             set: unsealed.set(),
-            wrapped,
+            material: Box::new(material),
         };
         match context.write(caller, change).await {
             // Another ceremony replaced the root key, and this node is about to seal itself.
@@ -144,6 +144,39 @@ impl KeyApi {
         Ok(replica.with_state(|state| convert::key(*view, self.erasure(state))))
     }
 
+    /// The public half of a version. It takes no key, so that a sealed node answers too.
+    async fn public_key(
+        &self,
+        caller: &Caller,
+        asked: wire::GetPublicKeyRequest,
+    ) -> Result<wire::PublicKey, ServiceError> {
+        let name = convert::key_name(&asked.name)?;
+        let replica = self
+            .0
+            .read(caller, convert::consistency(asked.consistency)?)
+            .await?;
+        replica.with_state(|state| {
+            let scope = Scope::Keyring(name.keyring());
+            NodeContext::require(state.access(), caller, Action::ReadKey, &scope)?;
+            let key = state
+                .key(&name)
+                .ok_or_else(|| Denial::KeyNotFound(name.clone()))?;
+            let version = convert::version(asked.version).unwrap_or(key.info.primary);
+            let found = key
+                .versions
+                .get(version)
+                .ok_or_else(|| Denial::VersionNotFound {
+                    name: name.clone(),
+                    version,
+                })?;
+            let public = found.public.as_deref().ok_or_else(|| Denial::NoPublicKey {
+                name: name.clone(),
+                algorithm: key.info.algorithm,
+            })?;
+            convert::public_key(&key.info, version, public)
+        })
+    }
+
     async fn list(
         &self,
         caller: &Caller,
@@ -184,7 +217,7 @@ impl KeyApi {
         replica.with_state(|state| {
             let scope = Scope::Keyring(name.keyring());
             NodeContext::require(state.access(), caller, Action::ReadKey, &scope)?;
-            let missing = || conclave_core::Denial::KeyNotFound(name.clone());
+            let missing = || Denial::KeyNotFound(name.clone());
             let key = state.key(&name).ok_or_else(missing)?;
             Ok(convert::key(key.view(), self.erasure(state)))
         })
@@ -228,6 +261,16 @@ impl KeyService for KeyApi {
         let caller = self.0.admit(&request, &[])?;
         Ok(Response::new(
             self.list(&caller, request.into_inner()).await?,
+        ))
+    }
+
+    async fn get_public_key(
+        &self,
+        request: Request<wire::GetPublicKeyRequest>,
+    ) -> Result<Response<wire::PublicKey>, Status> {
+        let caller = self.0.admit(&request, &[])?;
+        Ok(Response::new(
+            self.public_key(&caller, request.into_inner()).await?,
         ))
     }
 

@@ -5,8 +5,7 @@ use crate::error::ServiceError;
 use crate::limits::HSM_CALLS_AHEAD;
 use crate::loaded::Loaded;
 use conclave_core::{Algorithm, Protection};
-use conclave_crypto::{CryptoError, KeyMaterial, MacHash, MessagePrk, Secret, Suite, mac, message};
-use conclave_env::{HsmError, HsmKey};
+use conclave_crypto::{CryptoError, KeyMaterial, MacHash, MessagePrk, Suite, mac, message};
 use futures::{StreamExt as _, stream};
 use std::sync::Arc;
 
@@ -27,10 +26,20 @@ impl Ready<'_> {
             (Algorithm::Aes256Gcm, Protection::Software) => Ok(Suite::Aes256GcmHkdf),
             (Algorithm::Aes256Gcm, Protection::Hsm) => Ok(Suite::Aes256GcmHsm),
             (Algorithm::ChaCha20Poly1305, Protection::Software) => Ok(Suite::ChaCha20Poly1305Hkdf),
-            (Algorithm::ChaCha20Poly1305, Protection::Hsm)
-            | (Algorithm::HmacSha256 | Algorithm::HmacSha384 | Algorithm::HmacSha512, _) => {
-                Err(ServiceError::Outdated)
-            }
+            (
+                Algorithm::ChaCha20Poly1305
+                | Algorithm::HmacSha256
+                | Algorithm::HmacSha384
+                | Algorithm::HmacSha512
+                | Algorithm::Ed25519
+                | Algorithm::EcdsaP256
+                | Algorithm::EcdsaP384
+                | Algorithm::Rsa2048
+                | Algorithm::Rsa3072
+                | Algorithm::Rsa4096
+                | Algorithm::MlDsa65,
+                _,
+            ) => Err(ServiceError::Outdated),
         }
     }
 
@@ -38,7 +47,7 @@ impl Ready<'_> {
     pub fn material(&self) -> Option<&KeyMaterial> {
         match &*self.loaded {
             Loaded::Software(material) => Some(material),
-            Loaded::Hsm(_) => None,
+            Loaded::Signing(_) | Loaded::Hsm(..) => None,
         }
     }
 
@@ -60,10 +69,11 @@ impl Ready<'_> {
     async fn message_prk(&self, salt: &[u8; 32]) -> Result<MessagePrk, ServiceError> {
         match &*self.loaded {
             Loaded::Software(material) => Ok(message::prk_software(material, salt)),
-            Loaded::Hsm(key) => {
+            Loaded::Hsm(key, _) => {
                 let label = message::prk_hsm_message(salt);
                 Ok(MessagePrk::new(self.hmac_inside(*key, &label).await?))
             }
+            Loaded::Signing(_) => Err(ServiceError::Outdated),
         }
     }
 
@@ -77,7 +87,8 @@ impl Ready<'_> {
             Loaded::Software(material) => {
                 mac::generate(hash, material, message).map_err(|error| self.refused(&error))
             }
-            Loaded::Hsm(key) => Ok(self.hmac_inside(*key, message).await?.expose().to_vec()),
+            Loaded::Hsm(key, _) => self.mac_inside(*key, hash, message).await,
+            Loaded::Signing(_) => Err(ServiceError::Outdated),
         }
     }
 
@@ -89,10 +100,11 @@ impl Ready<'_> {
         let hash = self.mac_hash()?;
         let verified = match &*self.loaded {
             Loaded::Software(material) => mac::verify(hash, material, message, given),
-            Loaded::Hsm(key) => {
-                let made = self.hmac_inside(*key, message).await?;
-                mac::compare(made.expose(), given)
+            Loaded::Hsm(key, _) => {
+                let made = self.mac_inside(*key, hash, message).await?;
+                mac::compare(&made, given)
             }
+            Loaded::Signing(_) => return Err(ServiceError::Outdated),
         };
         verified.map_err(|error| self.refused(&error))
     }
@@ -102,7 +114,15 @@ impl Ready<'_> {
             Algorithm::HmacSha256 => Ok(MacHash::Sha256),
             Algorithm::HmacSha384 => Ok(MacHash::Sha384),
             Algorithm::HmacSha512 => Ok(MacHash::Sha512),
-            Algorithm::Aes256Gcm | Algorithm::ChaCha20Poly1305 => Err(ServiceError::Outdated),
+            Algorithm::Aes256Gcm
+            | Algorithm::ChaCha20Poly1305
+            | Algorithm::Ed25519
+            | Algorithm::EcdsaP256
+            | Algorithm::EcdsaP384
+            | Algorithm::Rsa2048
+            | Algorithm::Rsa3072
+            | Algorithm::Rsa4096
+            | Algorithm::MlDsa65 => Err(ServiceError::Outdated),
         }
     }
 
@@ -114,22 +134,6 @@ impl Ready<'_> {
             }
         } else {
             ServiceError::invalid("message", error)
-        }
-    }
-
-    /// HMAC-SHA-256 inside the HSM.
-    async fn hmac_inside(&self, key: HsmKey, message: &[u8]) -> Result<Secret<32>, ServiceError> {
-        let (unsealed, version) = (self.unsealed, self.version);
-        match unsealed.hmac(key, message).await {
-            // Another use may have pushed the version out of the HSM since it was found to be in it.
-            Err(HsmError::KeyGone) => {
-                unsealed.versions.forget(version.id, version.number);
-                match &*unsealed.load(version).await? {
-                    Loaded::Hsm(key) => Ok(unsealed.hmac(*key, message).await?),
-                    Loaded::Software(_) => Err(ServiceError::Contended),
-                }
-            }
-            answer => Ok(answer?),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What can be typed.
 
 use crate::commands::{
-    access, audit, cluster, completions, crypt, custody, datakey, key, mac, random, reencrypt,
+    access, audit, cluster, completions, crypt, custody, datakey, key, mac, random, reencrypt, sign,
 };
 use crate::output::Format;
 use crate::parse::{endpoints, timeout};
@@ -92,6 +92,10 @@ pub(crate) enum Command {
     Reencrypt(reencrypt::ReencryptArgs),
     /// Make or verify a message authentication code
     Mac(mac::MacArgs),
+    /// Sign a message, or a digest of it
+    Sign(sign::SignArgs),
+    /// Verify a signature
+    Verify(sign::VerifyArgs),
     /// Random bytes from a node's HSM
     Random(random::RandomArgs),
     /// The audit log: every use of every key
@@ -154,6 +158,12 @@ mod tests {
             "conclave datakey a/b --plaintext-out f",
             "conclave reencrypt --in f --out g --to a/c",
             "conclave mac a/b --in f",
+            "conclave sign a/b --in f --out s",
+            "conclave sign a/b --digest 00ff --scheme ecdsa-raw --version 2",
+            "conclave verify a/b --in f --signature 00ff",
+            "conclave verify a/b --digest 00ff --signature-file s --scheme rsa-pkcs1-sha-512",
+            "conclave key public a/b",
+            "conclave key public a/b --version 3 --format jwk --out f",
             "conclave mac a/b --version 2 --verify 00ff",
             "conclave random 32",
             "conclave audit list --start 3 --limit 7",
@@ -186,6 +196,14 @@ mod tests {
             ),
             ("conclave random 0", ErrorKind::ValueValidation),
             ("conclave mac a/b --verify 0xff", ErrorKind::ValueValidation),
+            (
+                "conclave verify a/b --in f",
+                ErrorKind::MissingRequiredArgument,
+            ),
+            (
+                "conclave sign a/b --in f --digest 00ff",
+                ErrorKind::ArgumentConflict,
+            ),
             (
                 "conclave key set-rotation a/b",
                 ErrorKind::MissingRequiredArgument,

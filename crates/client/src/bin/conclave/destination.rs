@@ -48,6 +48,11 @@ impl Destination {
         })
     }
 
+    /// What was opened, for messages.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// To be written to.
     pub(crate) fn writer(&mut self) -> &mut (impl AsyncWrite + use<>) {
         &mut self.writer

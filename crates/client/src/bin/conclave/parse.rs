@@ -1,6 +1,7 @@
 //! Arguments with a grammar of their own.
 
 use clap::ValueEnum;
+use conclave_client::v1;
 use conclave_core::{
     CustodianName, KeyName, KeyringName, PrincipalName, RotationPeriod, WaitingPeriod,
 };
@@ -138,6 +139,98 @@ pub(crate) enum Algorithm {
     /// The same of 64 bytes, at protection software only
     #[value(name = "hmac-sha-512")]
     HmacSha512,
+    /// Sign and verify; short and quick
+    #[value(name = "ed25519")]
+    Ed25519,
+    /// Sign and verify, with SHA-256
+    #[value(name = "ecdsa-p256")]
+    EcdsaP256,
+    /// Sign and verify, with SHA-384
+    #[value(name = "ecdsa-p384")]
+    EcdsaP384,
+    /// Sign and verify, PKCS#1 v1.5 or PSS
+    #[value(name = "rsa-2048")]
+    Rsa2048,
+    /// The same, longer
+    #[value(name = "rsa-3072")]
+    Rsa3072,
+    /// The same, longest
+    #[value(name = "rsa-4096")]
+    Rsa4096,
+    /// Sign and verify; quantum computers do not forge these
+    #[value(name = "ml-dsa-65")]
+    MlDsa65,
+}
+
+/// How a signature is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Scheme {
+    /// Ed25519
+    #[value(name = "ed25519")]
+    Ed25519,
+    /// ECDSA, as X.509 and TLS write it
+    #[value(name = "ecdsa-der")]
+    EcdsaDer,
+    /// ECDSA, as JSON Web Signatures write it
+    #[value(name = "ecdsa-raw")]
+    EcdsaRaw,
+    /// RSA PKCS#1 v1.5 with SHA-256
+    #[value(name = "rsa-pkcs1-sha-256")]
+    RsaPkcs1Sha256,
+    /// RSA PKCS#1 v1.5 with SHA-384
+    #[value(name = "rsa-pkcs1-sha-384")]
+    RsaPkcs1Sha384,
+    /// RSA PKCS#1 v1.5 with SHA-512
+    #[value(name = "rsa-pkcs1-sha-512")]
+    RsaPkcs1Sha512,
+    /// RSA PSS with SHA-256
+    #[value(name = "rsa-pss-sha-256")]
+    RsaPssSha256,
+    /// RSA PSS with SHA-384
+    #[value(name = "rsa-pss-sha-384")]
+    RsaPssSha384,
+    /// RSA PSS with SHA-512
+    #[value(name = "rsa-pss-sha-512")]
+    RsaPssSha512,
+    /// ML-DSA-65
+    #[value(name = "ml-dsa-65")]
+    MlDsa65,
+}
+
+impl From<Scheme> for v1::SignatureScheme {
+    fn from(scheme: Scheme) -> Self {
+        match scheme {
+            Scheme::Ed25519 => Self::Ed25519,
+            Scheme::EcdsaDer => Self::EcdsaDer,
+            Scheme::EcdsaRaw => Self::EcdsaRaw,
+            Scheme::RsaPkcs1Sha256 => Self::RsaPkcs1Sha256,
+            Scheme::RsaPkcs1Sha384 => Self::RsaPkcs1Sha384,
+            Scheme::RsaPkcs1Sha512 => Self::RsaPkcs1Sha512,
+            Scheme::RsaPssSha256 => Self::RsaPssSha256,
+            Scheme::RsaPssSha384 => Self::RsaPssSha384,
+            Scheme::RsaPssSha512 => Self::RsaPssSha512,
+            Scheme::MlDsa65 => Self::MlDsa65,
+        }
+    }
+}
+
+impl From<Algorithm> for v1::Algorithm {
+    fn from(algorithm: Algorithm) -> Self {
+        match algorithm {
+            Algorithm::Aes256Gcm => Self::Aes256Gcm,
+            Algorithm::ChaCha20Poly1305 => Self::Chacha20Poly1305,
+            Algorithm::HmacSha256 => Self::HmacSha256,
+            Algorithm::HmacSha384 => Self::HmacSha384,
+            Algorithm::HmacSha512 => Self::HmacSha512,
+            Algorithm::Ed25519 => Self::Ed25519,
+            Algorithm::EcdsaP256 => Self::EcdsaP256,
+            Algorithm::EcdsaP384 => Self::EcdsaP384,
+            Algorithm::Rsa2048 => Self::Rsa2048,
+            Algorithm::Rsa3072 => Self::Rsa3072,
+            Algorithm::Rsa4096 => Self::Rsa4096,
+            Algorithm::MlDsa65 => Self::MlDsa65,
+        }
+    }
 }
 
 /// What a principal may do.

@@ -171,6 +171,24 @@ pub(crate) fn key_json(key: &v1::Key) -> Value {
     })
 }
 
+/// A public key.
+pub(crate) fn public_key_json(key: &v1::PublicKey) -> Value {
+    json!({
+        "name": key.name,
+        "version": key.version,
+        "algorithm": algorithm(key.algorithm),
+        "pem": key.pem,
+        "jwk": serde_json::from_str(&key.jwk).unwrap_or(Value::Null),
+    })
+}
+
+/// How a signature was made, `ecdsa-der`.
+pub(crate) fn scheme(value: i32) -> String {
+    bare(value, "SIGNATURE_SCHEME_", v1::SignatureScheme::as_str_name)
+        .to_lowercase()
+        .replace('_', "-")
+}
+
 /// An audit record in one line: sequence, time, node, who, what, on which key, how it ended.
 pub(crate) fn audit_text(entry: &v1::AuditEntry) -> String {
     let Some(record) = &entry.record else {

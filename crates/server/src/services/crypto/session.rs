@@ -90,6 +90,8 @@ impl CryptoApi {
                 Done::GenerateMac(Box::pin(self.generate_mac(caller, it)).await?)
             }
             Use::VerifyMac(it) => Done::VerifyMac(Box::pin(self.verify_mac(caller, it)).await?),
+            Use::Sign(it) => Done::Sign(Box::pin(self.sign_one(caller, it)).await?),
+            Use::Verify(it) => Done::Verify(Box::pin(self.verify_one(caller, it)).await?),
         })
     }
 }
@@ -106,5 +108,7 @@ fn request_id(asked: &use_request::Use) -> &[u8] {
         Use::GenerateRandom(it) => &it.request_id,
         Use::GenerateMac(it) => &it.request_id,
         Use::VerifyMac(it) => &it.request_id,
+        Use::Sign(it) => &it.request_id,
+        Use::Verify(it) => &it.request_id,
     }
 }

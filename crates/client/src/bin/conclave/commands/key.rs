@@ -1,15 +1,18 @@
 //! `conclave key`.
 
 use super::crypt::context;
+use crate::destination::Destination;
 use crate::error::CliError;
 use crate::limits::KEYS_PER_PAGE;
 use crate::parse::{Algorithm, Protection, key_name, moment, pair, period, waiting_period};
 use crate::session::Session;
-use crate::{show, table};
-use clap::{Args, Subcommand};
+use crate::{output, show, table};
+use clap::{Args, Subcommand, ValueEnum};
 use conclave_client::{Client, ClientError, v1};
 use prost_types::{Duration, Timestamp};
 use serde_json::{Value, json};
+use std::path::PathBuf;
+use tokio::io::AsyncWriteExt as _;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum KeyCommand {
@@ -19,6 +22,7 @@ Examples:
   conclave key create payments/card-pan
   conclave key create payments/card-pan --protection hsm --label team=payments --rotate-every 90d
   conclave key create payments/webhooks --algorithm hmac-sha-256
+  conclave key create releases/linux --algorithm ed25519
   conclave key create payments/next-year --activate-at 2030-01-01T00:00:00Z")]
     Create(CreateArgs),
     /// List keys, in the order of their names
@@ -38,6 +42,12 @@ Examples:
         #[arg(value_parser = key_name)]
         name: String,
     },
+    /// Write the public key of a version, for others to verify or encrypt with
+    #[command(after_help = "\
+Examples:
+  conclave key public releases/linux --out release.pem
+  conclave key public releases/linux --version 2 --format jwk")]
+    Public(PublicArgs),
     /// Make a new primary version; older ones go on decrypting
     #[command(after_help = "Example:\n  conclave key rotate payments/card-pan")]
     Rotate {
@@ -113,6 +123,34 @@ pub(crate) struct CreateArgs {
     rotate_every: Option<Duration>,
 }
 
+/// How a public key is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum PublicFormat {
+    /// Text, as openssl and most others read it
+    #[default]
+    Pem,
+    /// Bytes
+    Der,
+    /// A JSON Web Key
+    Jwk,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PublicArgs {
+    /// The key's name
+    #[arg(value_parser = key_name)]
+    name: String,
+    /// The key version [default: the primary one]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    version: Option<u32>,
+    /// How to write it
+    #[arg(long, value_enum, default_value_t)]
+    format: PublicFormat,
+    /// Where to write it [default: standard output]
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct RotationArgs {
     /// The key's name
@@ -151,6 +189,7 @@ pub(crate) struct TransitionArgs {
 pub(crate) async fn run(command: KeyCommand, session: &Session) -> Result<(), CliError> {
     let client = session.client()?;
     let key = match command {
+        KeyCommand::Public(args) => return public(&client, args, session).await,
         KeyCommand::List { prefix } => return list(&client, &prefix, session).await,
         KeyCommand::Create(args) => client.create_key(creation(args)?).await,
         KeyCommand::Get { name } => {
@@ -216,13 +255,6 @@ impl From<DestroyArgs> for v1::ScheduleKeyDestructionRequest {
 }
 
 fn creation(args: CreateArgs) -> Result<v1::CreateKeyRequest, CliError> {
-    let algorithm = match args.algorithm {
-        Algorithm::Aes256Gcm => v1::Algorithm::Aes256Gcm,
-        Algorithm::ChaCha20Poly1305 => v1::Algorithm::Chacha20Poly1305,
-        Algorithm::HmacSha256 => v1::Algorithm::HmacSha256,
-        Algorithm::HmacSha384 => v1::Algorithm::HmacSha384,
-        Algorithm::HmacSha512 => v1::Algorithm::HmacSha512,
-    };
     let protection = match args.protection {
         Protection::Hsm => v1::Protection::Hsm,
         Protection::Software => v1::Protection::Software,
@@ -230,13 +262,39 @@ fn creation(args: CreateArgs) -> Result<v1::CreateKeyRequest, CliError> {
     Ok(v1::CreateKeyRequest {
         request_id: Vec::new(),
         name: args.name,
-        algorithm: algorithm.into(),
+        algorithm: v1::Algorithm::from(args.algorithm).into(),
         protection: protection.into(),
         labels: context(args.labels)?,
         pre_active: args.pre_active || args.activate_at.is_some(),
         activate_at: args.activate_at,
         rotation_period: args.rotate_every,
     })
+}
+
+async fn public(client: &Client, args: PublicArgs, session: &Session) -> Result<(), CliError> {
+    let request = v1::GetPublicKeyRequest {
+        name: args.name,
+        version: args.version.unwrap_or(0),
+        ..v1::GetPublicKeyRequest::default()
+    };
+    let key = client.get_public_key(request).await?;
+    let bytes = match args.format {
+        PublicFormat::Pem => key.pem.clone().into_bytes(),
+        PublicFormat::Der => key.der.clone(),
+        PublicFormat::Jwk => format!("{}\n", key.jwk).into_bytes(),
+    };
+    if session.output.is_json() && args.out.is_none() {
+        return session
+            .output
+            .print(String::new, || show::public_key_json(&key));
+    }
+    if args.out.is_none() && args.format != PublicFormat::Der {
+        return output::bytes(&bytes);
+    }
+    let mut out = Destination::open(args.out.as_deref(), false)?;
+    let written = out.writer().write_all(&bytes).await;
+    written.map_err(CliError::file("write", out.path()))?;
+    out.finish().await
 }
 
 async fn list(client: &Client, prefix: &str, session: &Session) -> Result<(), CliError> {

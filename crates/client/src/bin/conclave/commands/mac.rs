@@ -38,7 +38,8 @@ pub(crate) struct MacArgs {
 }
 
 pub(crate) async fn run(args: MacArgs, session: &Session) -> Result<(), CliError> {
-    let message = read(args.input.as_deref(), session).await?;
+    let large = "make the code of a hash of it, as `sha256sum` prints it";
+    let message = read(args.input.as_deref(), large, session).await?;
     let (key, version) = (args.key, args.version.unwrap_or(0));
     let client = session.client()?;
     if let Some(Bytes(mac)) = args.verify {
@@ -70,7 +71,12 @@ pub(crate) async fn run(args: MacArgs, session: &Session) -> Result<(), CliError
     )
 }
 
-async fn read(path: Option<&Path>, session: &Session) -> Result<Zeroizing<Vec<u8>>, CliError> {
+/// Reads a message of up to 64 KiB; of a larger one says what to do: `large`.
+pub(super) async fn read(
+    path: Option<&Path>,
+    large: &'static str,
+    session: &Session,
+) -> Result<Zeroizing<Vec<u8>>, CliError> {
     let limit = u64::try_from(MAC_MESSAGE_BYTES_MAX).unwrap_or(u64::MAX);
     // Large enough at once: growing would leave parts of the message behind in freed memory.
     let mut message = Zeroizing::new(Vec::with_capacity(MAC_MESSAGE_BYTES_MAX + 1));
@@ -83,7 +89,7 @@ async fn read(path: Option<&Path>, session: &Session) -> Result<Zeroizing<Vec<u8
     if message.len() > MAC_MESSAGE_BYTES_MAX {
         return Err(CliError::Usage {
             problem: format!("{} has more than 64 KiB", path.display()),
-            remedy: "make the code of a hash of it, as `sha256sum` prints it",
+            remedy: large,
         });
     }
     Ok(message)

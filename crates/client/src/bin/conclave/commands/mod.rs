@@ -11,6 +11,7 @@ pub(crate) mod key;
 pub(crate) mod mac;
 pub(crate) mod random;
 pub(crate) mod reencrypt;
+pub(crate) mod sign;
 pub(crate) mod status;
 
 use crate::cli::Command;
@@ -28,6 +29,8 @@ pub(crate) async fn run(command: Command, session: &Session) -> Result<(), CliEr
         Command::Datakey(args) => datakey::run(args, session).await,
         Command::Reencrypt(args) => reencrypt::run(args, session).await,
         Command::Mac(args) => mac::run(args, session).await,
+        Command::Sign(args) => sign::sign(args, session).await,
+        Command::Verify(args) => sign::verify(args, session).await,
         Command::Random(args) => random::run(&args, session).await,
         Command::Audit(command) => audit::run(command, session).await,
         Command::Cluster(command) => cluster::run(&command, session).await,

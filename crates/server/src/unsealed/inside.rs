@@ -1,0 +1,146 @@
+//! Keys inside the HSM.
+
+use super::Ready;
+use crate::error::ServiceError;
+use crate::loaded::Loaded;
+use conclave_core::Algorithm;
+use conclave_crypto::sign::{self, EcdsaForm, Hash, Input, KeyKind, Scheme};
+use conclave_crypto::{CryptoError, MacHash, Secret};
+use conclave_env::hsm::{HsmHash, RsaSize, SignatureScheme};
+use conclave_env::{HsmError, HsmKey, HsmKeyKind};
+
+/// The kind of key that an algorithm takes in an HSM; `None` if no HSM has one.
+pub(super) fn kind(algorithm: Algorithm) -> Option<HsmKeyKind> {
+    match algorithm {
+        // The keys of its messages are derived by HMAC (docs/adr/0003).
+        Algorithm::Aes256Gcm | Algorithm::HmacSha256 => Some(HsmKeyKind::Mac),
+        Algorithm::HmacSha384 => Some(HsmKeyKind::MacSha384),
+        Algorithm::HmacSha512 => Some(HsmKeyKind::MacSha512),
+        Algorithm::Ed25519 => Some(HsmKeyKind::Ed25519),
+        Algorithm::EcdsaP256 => Some(HsmKeyKind::EcdsaP256),
+        Algorithm::EcdsaP384 => Some(HsmKeyKind::EcdsaP384),
+        Algorithm::Rsa2048 => Some(HsmKeyKind::RsaSign(RsaSize::Bits2048)),
+        Algorithm::Rsa3072 => Some(HsmKeyKind::RsaSign(RsaSize::Bits3072)),
+        Algorithm::Rsa4096 => Some(HsmKeyKind::RsaSign(RsaSize::Bits4096)),
+        Algorithm::ChaCha20Poly1305 | Algorithm::MlDsa65 => None,
+    }
+}
+
+fn hash_of(hash: Hash) -> HsmHash {
+    match hash {
+        Hash::Sha256 => HsmHash::Sha256,
+        Hash::Sha384 => HsmHash::Sha384,
+        Hash::Sha512 => HsmHash::Sha512,
+    }
+}
+
+/// How the HSM is to sign, and what.
+fn to_sign(
+    kind: KeyKind,
+    scheme: Scheme,
+    input: Input<'_>,
+) -> Result<(SignatureScheme, Vec<u8>), CryptoError> {
+    let other = || CryptoError::OtherScheme {
+        kind: kind.name(),
+        scheme: scheme.name(),
+    };
+    match (kind, scheme) {
+        (KeyKind::Ed25519, Scheme::Ed25519) => match input {
+            Input::Message(message) => Ok((SignatureScheme::Ed25519, message.to_vec())),
+            Input::Digest(_) => Err(CryptoError::NoDigest { kind: kind.name() }),
+        },
+        (KeyKind::EcdsaP256, Scheme::Ecdsa(_)) => {
+            Ok((SignatureScheme::Ecdsa, Hash::Sha256.digest(input)?))
+        }
+        (KeyKind::EcdsaP384, Scheme::Ecdsa(_)) => {
+            Ok((SignatureScheme::Ecdsa, Hash::Sha384.digest(input)?))
+        }
+        (KeyKind::Rsa2048 | KeyKind::Rsa3072 | KeyKind::Rsa4096, Scheme::RsaPkcs1(hash)) => {
+            let scheme = SignatureScheme::RsaPkcs1(hash_of(hash));
+            Ok((scheme, hash.digest(input)?))
+        }
+        (KeyKind::Rsa2048 | KeyKind::Rsa3072 | KeyKind::Rsa4096, Scheme::RsaPss(hash)) => {
+            let scheme = SignatureScheme::RsaPss(hash_of(hash));
+            Ok((scheme, hash.digest(input)?))
+        }
+        _ => Err(other()),
+    }
+}
+
+impl Ready<'_> {
+    /// Loads the version once more: another use may have pushed it out of the HSM since it was found to be in it.
+    async fn reload(&self) -> Result<HsmKey, ServiceError> {
+        let (unsealed, version) = (self.unsealed, self.version);
+        unsealed.versions.forget(version.id, version.number);
+        match &*unsealed.load(version).await? {
+            Loaded::Hsm(key, _) => Ok(*key),
+            Loaded::Software(_) | Loaded::Signing(_) => Err(ServiceError::Contended),
+        }
+    }
+
+    /// HMAC-SHA-256 inside the HSM.
+    pub(super) async fn hmac_inside(
+        &self,
+        key: HsmKey,
+        message: &[u8],
+    ) -> Result<Secret<32>, ServiceError> {
+        let mut out = Secret::zeroed();
+        self.hmac(key, HsmHash::Sha256, message, out.expose_mut())
+            .await?;
+        Ok(out)
+    }
+
+    /// A message authentication code made inside the HSM.
+    pub(super) async fn mac_inside(
+        &self,
+        key: HsmKey,
+        hash: MacHash,
+        message: &[u8],
+    ) -> Result<Vec<u8>, ServiceError> {
+        let hash = match hash {
+            MacHash::Sha256 => HsmHash::Sha256,
+            MacHash::Sha384 => HsmHash::Sha384,
+            MacHash::Sha512 => HsmHash::Sha512,
+        };
+        let mut out = vec![0; hash.bytes()];
+        self.hmac(key, hash, message, &mut out).await?;
+        Ok(out)
+    }
+
+    async fn hmac(
+        &self,
+        key: HsmKey,
+        hash: HsmHash,
+        message: &[u8],
+        out: &mut [u8],
+    ) -> Result<(), ServiceError> {
+        let hsm = &*self.unsealed.hsm;
+        match hsm.hmac(key, hash, message, out).await {
+            Err(HsmError::KeyGone) => {
+                let key = self.reload().await?;
+                Ok(hsm.hmac(key, hash, message, out).await?)
+            }
+            answer => Ok(answer?),
+        }
+    }
+
+    /// A signature made inside the HSM.
+    pub(super) async fn sign_inside(
+        &self,
+        key: HsmKey,
+        kind: KeyKind,
+        scheme: Scheme,
+        input: Input<'_>,
+    ) -> Result<Vec<u8>, ServiceError> {
+        let (how, what) = to_sign(kind, scheme, input).map_err(|error| self.not_signed(&error))?;
+        let hsm = &*self.unsealed.hsm;
+        let made = match hsm.sign(key, how, &what).await {
+            Err(HsmError::KeyGone) => hsm.sign(self.reload().await?, how, &what).await?,
+            answer => answer?,
+        };
+        if scheme == Scheme::Ecdsa(EcdsaForm::Der) {
+            return sign::raw_to_der(kind, &made).map_err(|error| self.not_signed(&error));
+        }
+        Ok(made)
+    }
+}
