@@ -44,12 +44,13 @@ impl State {
         )
     }
 
-    /// Destroys what is due, as much as one tick may do.
-    pub(super) fn destroy_due(&mut self, place: Place) {
+    /// Destroys what is due, as much as one tick may do. Due by the clock of the leader that proposed the tick, and not by
+    /// the recorded time, which one node whose clock is far ahead drags with it: nothing brings back what is destroyed.
+    pub(super) fn destroy_due(&mut self, place: Place, clock: TimeMs) {
         // A key takes as much work as it has versions, so that one tick destroys the versions of one key more than its bound, at most.
         let mut left = TICK_WORK_MAX;
         while left > 0 {
-            let Some((name, version)) = self.schedule.destructions(place.time).next() else {
+            let Some((name, version)) = self.schedule.destructions(clock).next() else {
                 return;
             };
             let (name, version) = (name.clone(), version);

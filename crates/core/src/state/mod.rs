@@ -104,7 +104,7 @@ impl State {
             Body::Write(write) => Outcome::Written(self.write(place, &write)),
             Body::Uses(batch) => self.record_uses(place, batch),
             Body::Tick => {
-                self.tick(place);
+                self.tick(place, command.time);
                 Outcome::None
             }
         };

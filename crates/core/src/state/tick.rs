@@ -27,7 +27,8 @@ impl State {
             .filter_map(|name| self.keys.get(name))
     }
 
-    pub(super) fn tick(&mut self, place: Place) {
+    /// `clock` is that of the node which proposed the tick.
+    pub(super) fn tick(&mut self, place: Place, clock: TimeMs) {
         self.forget_old_requests(place.time);
         let due: Vec<KeyName> = self
             .schedule
@@ -43,6 +44,6 @@ impl State {
             let detail = format!("{from} -> {}", Transition::Activate.target());
             self.journal_node_event(place, "ActivateKey", Note { detail, ..note });
         }
-        self.destroy_due(place);
+        self.destroy_due(place, clock);
     }
 }

@@ -118,6 +118,28 @@ fn near_expiry_destruction() {
     }
 }
 
+/// One node whose clock is far ahead takes the recorded time with it, and destroys nothing.
+#[test]
+fn a_clock_far_ahead_destroys_nothing() {
+    let mut cluster = deactivated();
+    cluster.must("root", destroy("a/k", None, 30));
+    let now = cluster.time;
+    cluster.time += 400 * DAY;
+    cluster.must("root", create("a/other", 2, None));
+    cluster.time = now + DAY;
+    cluster.apply(Body::Tick);
+    assert_eq!(cluster.key_state("a/k"), KeyState::DestroyScheduled);
+    cluster.must("root", transition("a/k", Transition::CancelDestruction));
+    // What is scheduled meanwhile waits longer than it need.
+    cluster.must("root", destroy("a/k", None, 1));
+    cluster.time = now + 2 * DAY;
+    cluster.apply(Body::Tick);
+    assert_eq!(cluster.key_state("a/k"), KeyState::DestroyScheduled);
+    cluster.time = now + 401 * DAY;
+    cluster.apply(Body::Tick);
+    assert_eq!(cluster.key_state("a/k"), KeyState::Destroyed);
+}
+
 #[test]
 fn a_destruction_is_cancelled_until_its_date() {
     let mut cluster = deactivated();

@@ -203,7 +203,7 @@ impl Model {
                 "none".to_owned()
             }
             Body::Tick => {
-                self.tick(index);
+                self.tick(index, command.time.0);
                 "none".to_owned()
             }
             Body::Uses(batch) => self.uses(command.node.0, batch),
@@ -211,7 +211,7 @@ impl Model {
         }
     }
 
-    fn tick(&mut self, index: u64) {
+    fn tick(&mut self, index: u64, clock: u64) {
         for key in self.keys.values_mut() {
             if key.activate_at.is_some_and(|at| at <= self.time) {
                 key.activate_at = None;
@@ -220,7 +220,7 @@ impl Model {
                 self.audit += 1;
             }
         }
-        while let Some((_, name, which)) = self.next_destruction() {
+        while let Some((_, name, which)) = self.next_destruction(clock) {
             self.audit += 1;
             self.destroyed = index;
             let key = self.keys.get_mut(&name).expect("it was just found");
@@ -238,14 +238,14 @@ impl Model {
         }
     }
 
-    /// What is to be destroyed by now, the earliest first.
-    fn next_destruction(&self) -> Option<(u64, String, usize)> {
+    /// What is to be destroyed by this clock, the earliest first.
+    fn next_destruction(&self, clock: u64) -> Option<(u64, String, usize)> {
         let keys = self.keys.iter();
         let all = keys.filter_map(|(name, key)| {
             let (at, which) = key.next_destruction()?;
             Some((at, name.clone(), which))
         });
-        all.filter(|(at, ..)| *at <= self.time).min()
+        all.filter(|(at, ..)| *at <= clock).min()
     }
 
     fn uses(&mut self, node: u64, batch: &UseBatch) -> String {
