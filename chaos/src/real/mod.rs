@@ -5,6 +5,7 @@ mod binaries;
 mod canary;
 mod ceremony;
 mod cli;
+mod clock;
 mod cluster;
 mod disk;
 pub mod havoc;
