@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "what does not work fails its test")]
 
 mod destruction;
+mod public_keys;
 mod world;
 
 use conclave_core::Table;
