@@ -1,7 +1,7 @@
 //! [`Replica::erase`]: what was destroyed leaves the disk of this node.
 
 use crate::error::EraseError;
-use crate::limits::{PURGE_PATIENCE, SNAPSHOT_PATIENCE};
+use crate::limits::{PURGE_PATIENCE, SNAPSHOT_ASKED_EVERY, SNAPSHOT_PATIENCE};
 use crate::log::ENTRIES;
 use crate::replica::Replica;
 use crate::status::Role;
@@ -38,18 +38,14 @@ impl Replica {
         Ok(())
     }
 
-    /// Takes a snapshot and purges the log up to it.
+    /// Purges the log up to a snapshot that has applied `through`.
     async fn purge(&self, through: LogIndex) -> Result<(), EraseError> {
-        self.trigger_snapshot().await;
-        let wanted = through.0.max(self.status().applied);
         let unfinished = |why: &str| EraseError::Unfinished {
             why: why.to_owned(),
         };
-        self.wait_for(SNAPSHOT_PATIENCE, |it| index(it.snapshot) >= wanted)
-            .await
-            .ok_or_else(|| unfinished("the snapshot is not taken yet"))?;
-        // Up to the snapshot, not just `through`: openraft takes up a purge that had to wait only when more is asked for.
-        drop(self.core().raft.trigger().purge_log(wanted).await);
+        let snapshot = self.snapshot_behind(through).await;
+        let snapshot = snapshot.ok_or_else(|| unfinished("the snapshot is not taken yet"))?;
+        drop(self.core().raft.trigger().purge_log(snapshot).await);
         let is_purged = |it: &RaftMetrics<Types>| index(it.purged) >= through.0;
         if self.wait_for(PURGE_PATIENCE, is_purged).await.is_some() {
             return Ok(());
@@ -59,9 +55,26 @@ impl Replica {
         if self.status().role == Role::Leader {
             self.transfer_leadership(None).await;
         }
+        // openraft takes up a purge that had to wait only when more is asked for: next time, up to a newer snapshot.
+        self.trigger_snapshot().await;
         Err(unfinished(
             "the log is not purged yet, since another node lacks what it holds",
         ))
+    }
+
+    /// The index of the newest snapshot, once that has applied `through`; `None` if it takes too long.
+    async fn snapshot_behind(&self, through: LogIndex) -> Option<u64> {
+        let is_behind = |it: &RaftMetrics<Types>| index(it.snapshot) >= through.0;
+        let deadline = Instant::now() + SNAPSHOT_PATIENCE;
+        while !self.metrics(is_behind) {
+            // One that is under way may be of before, and then another is needed.
+            self.trigger_snapshot().await;
+            let taken = self.wait_for(SNAPSHOT_ASKED_EVERY, is_behind).await;
+            if taken.is_none() && Instant::now() >= deadline {
+                return None;
+            }
+        }
+        Some(self.metrics(|it| index(it.snapshot)))
     }
 
     async fn wait_for(

@@ -68,5 +68,7 @@ pub const PROPOSAL_DEADLINE_MAX: Duration = Duration::from_secs(120);
 pub const PEER_TEXT_BYTES_MAX: usize = 256;
 /// How long the snapshot that an erasure needs may take, before it is tried again.
 pub const SNAPSHOT_PATIENCE: Duration = Duration::from_secs(60);
+/// How often it is asked for meanwhile.
+pub const SNAPSHOT_ASKED_EVERY: Duration = Duration::from_secs(1);
 /// How long a purge of the log may take, before a leader that cannot do it hands over leadership.
 pub const PURGE_PATIENCE: Duration = Duration::from_secs(3);

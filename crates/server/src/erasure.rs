@@ -34,6 +34,8 @@ pub(crate) async fn erase_destroyed(
                 continue;
             }
         }
+        // A use that was decided before may have loaded one once more.
+        forget(&context, &replica);
         tell(&context, through).await;
     }
 }

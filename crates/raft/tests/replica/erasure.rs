@@ -97,14 +97,15 @@ fn admin() -> Actor {
     Actor::Principal(PrincipalName::new("admin").unwrap())
 }
 
-/// The files below a directory that hold these bytes.
+/// The files below a directory that hold these bytes. Nodes that run remove some meanwhile, which hold nothing then.
 fn find(dir: &Path, needle: &[u8]) -> Vec<PathBuf> {
     let mut found = Vec::new();
-    for entry in fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        let path = entry.path();
         if path.is_dir() {
             found.extend(find(&path, needle));
-        } else if memchr::memmem::find(&fs::read(&path).unwrap(), needle).is_some() {
+        } else if fs::read(&path).is_ok_and(|bytes| memchr::memmem::find(&bytes, needle).is_some())
+        {
             found.push(path);
         }
     }
