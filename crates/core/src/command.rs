@@ -5,8 +5,9 @@ use crate::access::Grant;
 use crate::codec::{self, DecodeError};
 use crate::context::Labels;
 use crate::custody::{Custody, CustodyEvent};
+use crate::data_key::{RewrapPolicy, Rewrapped};
 use crate::ids::{
-    AttemptId, ClusterId, KekNumber, KeyId, NodeId, RequestId, Revision, SetId, TimeMs,
+    AttemptId, ClusterId, DataKeyId, KekNumber, KeyId, NodeId, RequestId, Revision, SetId, TimeMs,
     VersionNumber,
 };
 use crate::key::{Algorithm, Material, Protection, Wrapped};
@@ -154,6 +155,34 @@ pub enum Change {
         /// Up to this revision.
         through: Revision,
     },
+    /// Another rule for a key's registered data keys.
+    SetRewrap {
+        /// Which key.
+        name: KeyName,
+        /// The rule.
+        policy: RewrapPolicy,
+    },
+    /// A key's registered data keys are to be wrapped anew, whatever its rule is.
+    RequestRewrap {
+        /// Which key.
+        name: KeyName,
+    },
+    /// A node has wrapped registered data keys anew.
+    RewrapDataKeys {
+        /// Of this key.
+        name: KeyName,
+        /// If it is no longer the key of that name, the answer is a conflict.
+        id: KeyId,
+        /// Under this version; if it is no longer the primary one, the answer is a conflict.
+        to: VersionNumber,
+        /// At most [`crate::limits::REWRAPS_PER_COMMAND_MAX`].
+        items: Vec<Rewrapped>,
+    },
+    /// The end of a registered data key.
+    DeleteDataKey {
+        /// Which one.
+        id: DataKeyId,
+    },
 }
 
 /// A new key, as its owner wants it.
@@ -173,6 +202,8 @@ pub struct KeySpec {
     pub activate_at: Option<TimeMs>,
     /// How old a primary version may become.
     pub rotate_every: Option<RotationPeriod>,
+    /// What becomes of its registered data keys when it is rotated.
+    pub rewrap: RewrapPolicy,
 }
 
 impl Change {
@@ -185,11 +216,20 @@ impl Change {
             Self::SetRotation { .. } => "SetKeyRotation",
             Self::ScheduleDestruction { .. } => Transition::ScheduleDestruction.operation(),
             Self::Erased { .. } => "EraseKeyMaterial",
+            Self::SetRewrap { .. } => "SetRewrapPolicy",
+            Self::RequestRewrap { .. } => "RequestRewrap",
+            Self::RewrapDataKeys { .. } => "RewrapDataKeys",
+            Self::DeleteDataKey { .. } => "DeleteDataKey",
             Self::Grant(_) => "Grant",
             Self::Revoke(_) => "Revoke",
             Self::InitCustody(_) => "InitCustody",
             Self::Custody(event) => event.operation(),
         }
+    }
+
+    /// Whether only nodes say it, of what they did.
+    pub(crate) fn is_of_nodes(&self) -> bool {
+        matches!(self, Self::Erased { .. } | Self::RewrapDataKeys { .. })
     }
 
     /// Whether the log remembers the request and answers a repeated one as the first time, so that whoever lost the
@@ -208,6 +248,10 @@ impl Change {
             | Self::SetRotation { .. }
             | Self::ScheduleDestruction { .. }
             | Self::Erased { .. }
+            | Self::SetRewrap { .. }
+            | Self::RequestRewrap { .. }
+            | Self::RewrapDataKeys { .. }
+            | Self::DeleteDataKey { .. }
             | Self::Grant(_)
             | Self::Revoke(_)
             | Self::Custody(_) => true,
@@ -253,6 +297,10 @@ impl Change {
             Self::Transition { .. }
             | Self::SetRotation { .. }
             | Self::Erased { .. }
+            | Self::SetRewrap { .. }
+            | Self::RequestRewrap { .. }
+            | Self::RewrapDataKeys { .. }
+            | Self::DeleteDataKey { .. }
             | Self::Grant(_)
             | Self::Revoke(_)
             | Self::InitCustody(_)

@@ -96,6 +96,10 @@ id!(
     KeyId
 );
 id!(
+    /// A registered data key, drawn by the node that makes it.
+    DataKeyId
+);
+id!(
     /// A request, drawn by the client and kept across its retries.
     RequestId
 );

@@ -1,6 +1,7 @@
 //! Keys and their versions. Their states are in [`crate::lifecycle`].
 
 use crate::context::Labels;
+use crate::data_key::RewrapPolicy;
 use crate::destruction::Destruction;
 use crate::ids::{KekNumber, KeyId, Revision, TimeMs, VersionNumber};
 use crate::lifecycle::KeyState;
@@ -323,6 +324,10 @@ pub struct KeyInfo {
     pub activate_at: Option<TimeMs>,
     /// How old the primary version may become while the key is ACTIVE; then a node makes the next one.
     pub rotate_every: Option<RotationPeriod>,
+    /// What becomes of its registered data keys when it is rotated.
+    pub rewrap: RewrapPolicy,
+    /// Data keys under versions below this one were asked to be wrapped anew.
+    pub rewrap_below: VersionNumber,
     /// Set while the key as a whole is `DESTROY_SCHEDULED` or DESTROYED.
     pub destruction: Option<Box<Destruction>>,
     /// Changes with every change of the key or of its versions.
@@ -343,18 +348,20 @@ impl Key {
         VersionNumber(last.saturating_add(step))
     }
 
-    /// The key without wrapped material, as an answer to its users.
-    pub fn view(&self) -> KeyView {
+    /// The key without wrapped material. What is known of its data keys is the state's.
+    pub(crate) fn view(&self) -> KeyView {
         let version = |(number, version): (VersionNumber, &KeyVersion)| VersionView {
             number,
             state: version.state,
             created_at: version.created_at,
             destruction: version.destruction.clone(),
             usage: version.usage,
+            data_keys: 0,
         };
         KeyView {
             info: self.info.clone(),
             versions: self.versions.iter().map(version).collect(),
+            rewraps_left: 0,
         }
     }
 }
@@ -375,6 +382,8 @@ pub struct KeyView {
     pub info: KeyInfo,
     /// In the order of their numbers.
     pub versions: Vec<VersionView>,
+    /// Registered data keys that are to be wrapped anew.
+    pub rewraps_left: u64,
 }
 
 impl KeyView {
@@ -399,6 +408,8 @@ pub struct VersionView {
     pub destruction: Option<Box<Destruction>>,
     /// How it was used.
     pub usage: Usage,
+    /// Registered data keys that it wraps.
+    pub data_keys: u64,
 }
 
 #[cfg(test)]

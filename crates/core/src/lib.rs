@@ -19,6 +19,7 @@ mod codec;
 pub mod command;
 pub mod context;
 pub mod custody;
+pub mod data_key;
 pub mod destruction;
 mod ids;
 pub mod key;
@@ -37,10 +38,11 @@ pub use codec::DecodeError;
 pub use command::{Actor, Body, Change, Command, KeySpec, Write};
 pub use context::{EncryptionContext, Labels, Pairs, PairsError};
 pub use custody::{Custodian, Custody, CustodyEvent, RootWrapped};
+pub use data_key::{DataKey, DataKeyUse, NewDataKey, RewrapPolicy, Rewrapped};
 pub use destruction::{Destroyed, Destruction};
 pub use ids::{
-    AttemptId, AuditSequence, ClusterId, Generation, KekNumber, KeyId, LogIndex, NodeId, RequestId,
-    Revision, SetId, TimeMs, VersionNumber,
+    AttemptId, AuditSequence, ClusterId, DataKeyId, Generation, KekNumber, KeyId, LogIndex, NodeId,
+    RequestId, Revision, SetId, TimeMs, VersionNumber,
 };
 pub use key::{
     Algorithm, Key, KeyInfo, KeyVersion, KeyView, Material, Protection, Purpose, Usage,
@@ -50,5 +52,5 @@ pub use lifecycle::{KeyState, Transition};
 pub use names::{CustodianName, KeyName, KeyringName, NameError, PrincipalName};
 pub use outcome::{Outcome, Refusal, Written};
 pub use period::{RotationPeriod, RotationPeriodError, WaitingPeriod, WaitingPeriodError};
-pub use state::{CorruptRow, Denial, RowChange, State, Table, UsePermit};
+pub use state::{CorruptRow, Denial, DueRewrap, RowChange, State, Table, UsePermit};
 pub use uses::{BatchId, Direction, Operation, UseBatch, UseRecord, UseRefusal, UsedKey, Verdict};

@@ -10,6 +10,13 @@ pub const PAIRS_BYTES_MAX: usize = 8 * 1024;
 pub const VERSIONS_MAX: u32 = 10_000;
 /// Keys of the cluster.
 pub const KEYS_MAX: usize = 1_000_000;
+/// Registered data keys of the cluster: each takes about 400 bytes of memory on every node, and more with context and
+/// labels.
+pub const DATA_KEYS_MAX: usize = 1_000_000;
+/// Bytes of a data key, wrapped: one of 64 bytes has 166.
+pub const DATA_KEY_WRAPPED_BYTES_MAX: usize = 512;
+/// Data keys that one command wraps anew.
+pub const REWRAPS_PER_COMMAND_MAX: usize = 256;
 /// Grants of the cluster.
 pub const GRANTS_MAX: usize = 100_000;
 /// Answers remembered for one principal; the oldest is forgotten first.

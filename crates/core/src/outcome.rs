@@ -2,7 +2,7 @@
 
 use crate::access::Action;
 use crate::codec::{self, DecodeError};
-use crate::ids::VersionNumber;
+use crate::ids::{DataKeyId, VersionNumber};
 use crate::key::KeyView;
 use crate::lifecycle::{KeyState, Transition};
 use crate::names::KeyName;
@@ -136,6 +136,23 @@ pub enum Refusal {
         /// The node's rule.
         unused_for_ms: u64,
     },
+    /// What is to be destroyed wraps registered data keys.
+    #[error(
+        "{what} wraps {count} registered data keys, which nobody could read any more: have them wrapped anew (`conclave \
+         key rotate`, `conclave key rewrap`), delete them, or insist (`--force`)"
+    )]
+    DataKeysLeft {
+        /// The key, or a version of it.
+        what: String,
+        /// How many.
+        count: u64,
+    },
+    /// No such data key.
+    #[error("there is no registered data key {0}")]
+    DataKeyNotFound(DataKeyId),
+    /// Nothing of a destroyed key can be changed.
+    #[error("key {0} is DESTROYED: nothing of it can be changed any more")]
+    Destroyed(KeyName),
 }
 
 struct Length(u64);
@@ -181,6 +198,8 @@ pub enum ActionName {
     Unseal,
     /// See [`Action::DestroyKey`].
     DestroyKey,
+    /// See [`Action::DestroyKey`]; of a registered data key.
+    DeleteDataKey,
 }
 
 impl ActionName {
@@ -194,7 +213,7 @@ impl ActionName {
             Self::InitCustody => Action::InitCustody,
             Self::Seal => Action::Seal,
             Self::Unseal => Action::Unseal,
-            Self::DestroyKey => Action::DestroyKey,
+            Self::DestroyKey | Self::DeleteDataKey => Action::DestroyKey,
         }
     }
 }
@@ -207,6 +226,7 @@ fn describe(action: ActionName) -> &'static str {
             "change the state of keys of this keyring (it takes admin or operator)"
         }
         ActionName::DestroyKey => "destroy keys of this keyring (it takes admin)",
+        ActionName::DeleteDataKey => "delete data keys of this keyring (it takes admin)",
         ActionName::ManageAccess => "manage access to this keyring (it takes admin)",
         ActionName::InitCustody => "hold the ceremony (it takes admin on '*')",
         ActionName::Seal => "seal a node (it takes admin or operator on '*', or a custodian)",
@@ -281,7 +301,7 @@ impl Refusal {
             Self::KeyNotFound(_) => "KEY_NOT_FOUND",
             Self::KeyExists(_) => "KEY_EXISTS",
             Self::VersionNotFound { .. } => "VERSION_NOT_FOUND",
-            Self::WrongState { .. } | Self::NotRotatable { .. } => "KEY_STATE",
+            Self::WrongState { .. } | Self::NotRotatable { .. } | Self::Destroyed(_) => "KEY_STATE",
             Self::Conflict => "CONFLICT",
             Self::LimitReached { .. } => "LIMIT_REACHED",
             Self::Malformed(_) => "MALFORMED",
@@ -291,6 +311,8 @@ impl Refusal {
             Self::LastAdmin => "LAST_ADMIN",
             Self::RequestReused => "REQUEST_ID_REUSED",
             Self::RecentlyUsed { .. } => "KEY_IN_USE",
+            Self::DataKeysLeft { .. } => "DATA_KEYS_LEFT",
+            Self::DataKeyNotFound(_) => "DATA_KEY_NOT_FOUND",
         }
     }
 }

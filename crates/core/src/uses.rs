@@ -2,6 +2,7 @@
 
 use crate::codec;
 use crate::context::EncryptionContext;
+use crate::data_key::DataKeyUse;
 use crate::ids::{AuditSequence, KeyId, RequestId, Revision, VersionNumber};
 use crate::key::Purpose;
 use crate::names::{KeyName, PrincipalName};
@@ -28,6 +29,8 @@ pub enum Operation {
     Sign,
     /// Verifies one.
     Verify,
+    /// Opens a registered data key.
+    DecryptDataKey,
 }
 
 impl Operation {
@@ -43,15 +46,18 @@ impl Operation {
             Self::VerifyMac => "VerifyMac",
             Self::Sign => "Sign",
             Self::Verify => "Verify",
+            Self::DecryptDataKey => "DecryptDataKey",
         }
     }
 
     /// What a key must be for; `None`: it takes no key.
     pub fn purpose(self) -> Option<Purpose> {
         match self {
-            Self::Encrypt | Self::Decrypt | Self::GenerateDataKey | Self::ReEncrypt => {
-                Some(Purpose::Encrypt)
-            }
+            Self::Encrypt
+            | Self::Decrypt
+            | Self::GenerateDataKey
+            | Self::ReEncrypt
+            | Self::DecryptDataKey => Some(Purpose::Encrypt),
             Self::GenerateMac | Self::VerifyMac => Some(Purpose::Mac),
             Self::Sign | Self::Verify => Some(Purpose::Sign),
             Self::GenerateRandom => None,
@@ -107,6 +113,10 @@ pub enum UseRefusal {
     MacInvalid,
     /// The signature is not that of the message or digest.
     SignatureInvalid,
+    /// The cluster holds as many registered data keys as it may.
+    LimitReached,
+    /// The context is not that of the registered data key.
+    ContextMismatch,
 }
 
 impl UseRefusal {
@@ -124,6 +134,8 @@ impl UseRefusal {
             Self::KeyPurpose => "KEY_PURPOSE",
             Self::MacInvalid => "MAC_INVALID",
             Self::SignatureInvalid => "SIGNATURE_INVALID",
+            Self::LimitReached => "LIMIT_REACHED",
+            Self::ContextMismatch => "CONTEXT_MISMATCH",
         }
     }
 
@@ -140,7 +152,9 @@ impl UseRefusal {
             | Self::MaterialTampered
             | Self::KeyMismatch
             | Self::MacInvalid
-            | Self::SignatureInvalid => false,
+            | Self::SignatureInvalid
+            | Self::LimitReached
+            | Self::ContextMismatch => false,
         }
     }
 }
@@ -162,6 +176,8 @@ pub struct UseRecord {
     pub key: Option<UsedKey>,
     /// Of a re-encryption: under which key the result is.
     pub destination: Option<UsedKey>,
+    /// The registered data key that it makes or takes.
+    pub data_key: Option<Box<DataKeyUse>>,
     /// Of the ciphertext.
     pub context: EncryptionContext,
     /// Items of a batch, or equal refusals.

@@ -4,12 +4,12 @@
 
 use conclave_core::{
     Actor, Algorithm, AttemptId, AuditOutcome, AuditRecord, AuditSequence, BatchId, Body, Change,
-    ClusterId, Command, Custodian, CustodianName, Custody, CustodyEvent, EncryptionContext,
-    Generation, Grant, KekNumber, KeyId, KeyName, KeySpec, KeyState, KeyringName, LogIndex,
-    Material, NodeId, Operation, Outcome, Pairs, PrincipalName, Protection, Refusal, RequestId,
-    Revision, Role, RootWrapped, RotationPeriod, Scope, SetId, State, Table, TimeMs, Transition,
-    UseBatch, UseRecord, UseRefusal, UsedKey, Verdict, VersionNumber, WaitingPeriod, Wrapped,
-    Write, Written,
+    ClusterId, Command, Custodian, CustodianName, Custody, CustodyEvent, DataKeyId, DataKeyUse,
+    EncryptionContext, Generation, Grant, KekNumber, KeyId, KeyName, KeySpec, KeyState,
+    KeyringName, LogIndex, Material, NewDataKey, NodeId, Operation, Outcome, Pairs, PrincipalName,
+    Protection, Refusal, RequestId, Revision, RewrapPolicy, Rewrapped, Role, RootWrapped,
+    RotationPeriod, Scope, SetId, State, Table, TimeMs, Transition, UseBatch, UseRecord,
+    UseRefusal, UsedKey, Verdict, VersionNumber, WaitingPeriod, Wrapped, Write, Written,
     outcome::{ActionName, LimitedThing, Malformation},
 };
 use prost::Message as _;
@@ -67,6 +67,7 @@ fn spec(name: &str, pre_active: bool) -> KeySpec {
         pre_active,
         activate_at: pre_active.then_some(TimeMs(1_700_000_900_000)),
         rotate_every: pre_active.then(period),
+        rewrap: RewrapPolicy::default(),
     }
 }
 
@@ -124,6 +125,7 @@ fn record(revision: u64, refusal: Option<UseRefusal>) -> UseRecord {
         operation: Operation::ReEncrypt,
         key: Some(used.clone()),
         destination: Some(used),
+        data_key: None,
         context: pairs(),
         count: 3,
         refusal,
@@ -265,6 +267,17 @@ fn later_changes() -> Vec<(&'static str, Change)> {
                 unused_for_ms: Some(7 * 86_400_000),
             },
         ),
+        (
+            "set-rewrap",
+            Change::SetRewrap {
+                name: key_name(),
+                policy: RewrapPolicy {
+                    by_hand: true,
+                    deactivate_old: true,
+                },
+            },
+        ),
+        ("request-rewrap", Change::RequestRewrap { name: key_name() }),
     ]
 }
 
@@ -299,13 +312,34 @@ fn commands() -> Vec<(&'static str, Command)> {
         operation: Operation::GenerateRandom,
         key: None,
         destination: None,
+        data_key: None,
         context: EncryptionContext::default(),
         access_revision: Revision(17),
         ..record(0, None)
     };
     all.push(("uses-random", command(batch(1, vec![random]))));
     all.push(("tick", command(Body::Tick)));
-    all.push(("uses-counted", command(batch(2, vec![counted()]))));
+    let new = |id| {
+        Some(Box::new(DataKeyUse::Register(NewDataKey {
+            id: DataKeyId([id; 16]),
+            wrapped: vec![id; 134].into(),
+            labels: pairs(),
+        })))
+    };
+    let registered = |id| UseRecord {
+        operation: Operation::GenerateDataKey,
+        data_key: new(id),
+        count: 1,
+        ..counted()
+    };
+    let (id, revision) = (DataKeyId([10; 16]), Revision(0));
+    let of = UseRecord {
+        operation: Operation::DecryptDataKey,
+        data_key: Some(Box::new(DataKeyUse::Of { id, revision })),
+        ..counted()
+    };
+    let uses = vec![counted(), registered(10), registered(11), of];
+    all.push(("uses-counted", command(batch(2, uses))));
     let later = Command {
         time: TimeMs(1_700_000_000_000 + 30 * 86_400_000),
         ..command(Body::Tick)
@@ -314,6 +348,22 @@ fn commands() -> Vec<(&'static str, Command)> {
     let erased = Change::Erased {
         through: Revision(u64::try_from(all.len()).expect("few")),
     };
+    let rewrapped = Change::RewrapDataKeys {
+        name: key_name(),
+        id: KeyId([7; 16]),
+        to: VersionNumber(2),
+        items: vec![Rewrapped {
+            id: DataKeyId([8; 16]),
+            from: VersionNumber(1),
+            wrapped: vec![9; 20].into(),
+        }],
+    };
+    all.push(("rewrap-data-keys", write(93, Actor::Node, rewrapped)));
+    let id = DataKeyId([11; 16]);
+    all.push((
+        "delete-data-key",
+        write(94, root(), Change::DeleteDataKey { id }),
+    ));
     all.push(("erased", write(91, Actor::Node, erased)));
     // By now the requests before are forgotten.
     let remembered = Change::Grant(grant(keyring(), Role::Admin));
@@ -324,7 +374,7 @@ fn commands() -> Vec<(&'static str, Command)> {
 /// A use that the state of its time allows.
 fn counted() -> UseRecord {
     let used = UsedKey {
-        revision: Revision(24),
+        revision: Revision(30),
         ..record(0, None).key.expect("it has one")
     };
     UseRecord {
@@ -405,6 +455,13 @@ fn refusals() -> Vec<Refusal> {
             ago_ms: 86_400_000,
             unused_for_ms: 7 * 86_400_000,
         },
+        Refusal::DataKeysLeft {
+            what: "key payments/card-pan".to_owned(),
+            count: 20_000,
+        },
+        Refusal::DataKeyNotFound(DataKeyId([10; 16])),
+        Refusal::Destroyed(key_name()),
+        Refusal::PermissionDenied(ActionName::DeleteDataKey),
     ]);
     all
 }
@@ -494,6 +551,7 @@ fn audit_record_is_read_and_written_as_before() {
         detail: "ACTIVE -> SUSPENDED".to_owned(),
         destination_key: "payments/next".to_owned(),
         destination_version: 2,
+        data_key_id: vec![6; 16],
     };
     let bytes = golden("audit-record", &record.encode_to_vec());
     assert_eq!(AuditRecord::decode(bytes.as_slice()), Ok(record));

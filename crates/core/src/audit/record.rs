@@ -75,6 +75,9 @@ pub struct AuditRecord {
     /// Of a re-encryption.
     #[prost(uint32, tag = "21")]
     pub destination_version: u32,
+    /// 16 bytes: the registered data key that was made, taken or deleted.
+    #[prost(bytes = "vec", tag = "22")]
+    pub data_key_id: Vec<u8>,
 }
 
 /// What became of what was asked for.
@@ -136,6 +139,9 @@ pub(crate) fn use_leaf(sequence: u64, time: TimeMs, node: NodeId, it: &UseRecord
     leaf.number(18, it.access_revision.0);
     leaf.text(20, destination.map_or("", |used| used.name.as_str()));
     leaf.number(21, version(destination));
+    let data_key = it.data_key.as_ref().map(|it| it.id());
+    let data_key = data_key.as_ref();
+    leaf.bytes(22, data_key.map_or(&[], |id| id.as_bytes().as_slice()));
     leaf.0
 }
 
@@ -184,7 +190,8 @@ fn length(bytes: &[u8]) -> u64 {
 mod tests {
     use super::*;
     use crate::context::EncryptionContext;
-    use crate::ids::{KeyId, RequestId, Revision, VersionNumber};
+    use crate::data_key::DataKeyUse;
+    use crate::ids::{DataKeyId, KeyId, RequestId, Revision, VersionNumber};
     use crate::names::{KeyName, PrincipalName};
     use crate::uses::{Operation, UseRefusal};
     use proptest::prelude::*;
@@ -221,6 +228,11 @@ mod tests {
             detail: String::new(),
             destination_key: name(&it.destination).unwrap_or_default(),
             destination_version: version(&it.destination).map_or(0, |version| version.0),
+            data_key_id: it
+                .data_key
+                .as_ref()
+                .map(|it| it.id().as_bytes().to_vec())
+                .unwrap_or_default(),
         }
     }
 
@@ -248,10 +260,15 @@ mod tests {
         let context = prop::collection::btree_map("[a-z]{1,9}", "[a-zé]{0,200}", 0..5);
         let numbers = (any::<[u8; 16]>(), any::<u32>(), any::<u32>(), any::<u64>());
         let texts = ("[a-z]{1,20}", "[0-9.:]{0,20}");
-        let rest = (operation, used(), used(), context, refusal);
+        let data_key = prop::option::of(any::<[u8; 16]>());
+        let rest = (operation, used(), used(), context, refusal, data_key);
         (numbers, texts, rest).prop_map(
             |((request, attempt, count, access), (principal, source), rest)| {
-                let (operation, key, destination, context, refusal) = rest;
+                let (operation, key, destination, context, refusal, data_key) = rest;
+                let data_key = data_key.map(|id| {
+                    let (id, revision) = (DataKeyId(id), Revision(1));
+                    Box::new(DataKeyUse::Of { id, revision })
+                });
                 UseRecord {
                     request: RequestId(request),
                     attempt,
@@ -260,6 +277,7 @@ mod tests {
                     operation,
                     key,
                     destination,
+                    data_key,
                     context: EncryptionContext::new(context).unwrap(),
                     count,
                     refusal,

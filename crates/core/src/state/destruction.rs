@@ -28,6 +28,7 @@ impl State {
             && state_of(key, version)?.after(Transition::ScheduleDestruction).is_some()
         {
             check_unused(key, version, place.time, unused_for_ms)?;
+            self.check_no_data_keys(name, version)?;
         }
         let destruction = Destruction {
             at: after.after(place.time),
@@ -123,6 +124,7 @@ impl State {
         for (number, version) in &changed {
             self.save_version(id, *number, version);
         }
+        self.refresh_rewraps(id);
         changed.len().max(1)
     }
 

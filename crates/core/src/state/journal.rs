@@ -15,6 +15,7 @@ pub(super) struct Note {
     pub(super) key_revision: u64,
     pub(super) access_revision: u64,
     pub(super) detail: String,
+    pub(super) data_key_id: Vec<u8>,
 }
 
 impl Note {
@@ -70,6 +71,7 @@ impl State {
             key_revision: note.key_revision,
             access_revision: self.access.revision().0,
             detail: note.detail,
+            data_key_id: note.data_key_id,
             ..AuditRecord::default()
         };
         self.append_audit(place, record);
@@ -107,6 +109,7 @@ impl State {
             key_revision: note.key_revision,
             access_revision: note.access_revision,
             detail: note.detail,
+            data_key_id: note.data_key_id,
             ..AuditRecord::default()
         };
         self.append_audit(place, record);

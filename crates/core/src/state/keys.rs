@@ -18,7 +18,7 @@ impl State {
             .keys
             .get(name)
             .ok_or_else(|| Refusal::KeyNotFound(name.clone()))?;
-        Ok(Written::Key(Box::new(key.view())))
+        Ok(Written::Key(Box::new(self.view(key))))
     }
 
     pub(super) fn create_key(
@@ -64,6 +64,8 @@ impl State {
             created_at: place.time,
             activate_at: spec.activate_at,
             rotate_every: spec.rotate_every,
+            rewrap: spec.rewrap,
+            rewrap_below: VersionNumber(0),
             destruction: None,
             revision: place.revision,
         };
@@ -120,6 +122,7 @@ impl State {
         let info = key.info.clone();
         self.save_key(&info);
         self.save_version(id, number, &version);
+        self.refresh_rewraps(id);
         self.key_answer(name)
     }
 
@@ -165,6 +168,7 @@ impl State {
         if let Some((number, version)) = changed {
             self.save_version(info.id, number, &version);
         }
+        self.refresh_rewraps(info.id);
         Ok(from)
     }
 

@@ -7,8 +7,9 @@ use super::rows::{CUSTODY_ROW, META_ROW, Meta, Table, version_row};
 use crate::access::{Access, Grant};
 use crate::codec::{self, DecodeError};
 use crate::custody::Custody;
+use crate::data_key::DataKey;
 use crate::destruction::Destruction;
-use crate::ids::{KeyId, NodeId, Revision, VersionNumber};
+use crate::ids::{DataKeyId, KeyId, NodeId, Revision, VersionNumber};
 use crate::key::{Key, KeyInfo, Usage, Versions};
 use crate::lifecycle::KeyState;
 use crate::uses::BatchId;
@@ -65,6 +66,7 @@ struct Loader {
     versions: BTreeMap<KeyId, Versions>,
     usages: BTreeMap<(KeyId, VersionNumber), Usage>,
     erased: BTreeMap<NodeId, Revision>,
+    data_keys: BTreeMap<DataKeyId, DataKey>,
     grants: BTreeSet<Grant>,
     custody: Option<Custody>,
     requests: BTreeMap<u64, Remembered>,
@@ -121,6 +123,10 @@ impl Loader {
                 let [node] = numbers(key).ok_or_else(bad_name)?;
                 self.erased.insert(NodeId(node), parse(table, key, value)?);
             }
+            Table::DataKeys => {
+                let id = DataKeyId::from_slice(key).ok_or_else(bad_name)?;
+                self.data_keys.insert(id, parse(table, key, value)?);
+            }
             Table::Grants => {
                 parse::<()>(table, key, value)?;
                 self.grants.insert(parse(table, key, key)?);
@@ -157,6 +163,7 @@ impl Loader {
             && self.versions.is_empty()
             && self.usages.is_empty()
             && self.erased.is_empty()
+            && self.data_keys.is_empty()
             && self.grants.is_empty()
             && self.custody.is_none()
             && self.requests.is_empty()
@@ -187,6 +194,7 @@ impl Loader {
         }
         let versions = join_usages(self.versions, self.usages)?;
         state.join_keys(self.infos, versions)?;
+        state.join_data_keys(self.data_keys)?;
         let ahead = |through: &&Revision| **through > state.destroyed;
         if state.erased.values().find(ahead).is_some() {
             let detail = "more is erased than was destroyed";
@@ -245,6 +253,24 @@ impl State {
                 Err(corrupt(Table::Versions, id.as_bytes(), detail))
             }
         }
+    }
+}
+
+impl State {
+    fn join_data_keys(
+        &mut self,
+        data_keys: BTreeMap<DataKeyId, DataKey>,
+    ) -> Result<(), CorruptRow> {
+        for (id, data_key) in data_keys {
+            let key = self.key_by_id(data_key.key);
+            if key.is_none_or(|key| key.versions.get(data_key.version).is_none()) {
+                let detail = "a data key under no version";
+                return Err(corrupt(Table::DataKeys, id.as_bytes(), detail));
+            }
+            self.data_keys.insert(id, data_key);
+        }
+        self.refresh_all_rewraps();
+        Ok(())
     }
 }
 

@@ -6,12 +6,14 @@
 
 mod batches;
 mod custody;
+mod data_keys;
 mod decide;
 mod destruction;
 mod journal;
 mod keys;
 mod load;
 mod requests;
+mod rewrap;
 mod rows;
 mod schedule;
 mod tick;
@@ -20,6 +22,7 @@ mod writes;
 
 pub use decide::{Denial, UsePermit};
 pub use load::CorruptRow;
+pub use rewrap::DueRewrap;
 pub use rows::{RowChange, Table};
 
 use crate::access::{Access, Grant, Role, Scope};
@@ -33,8 +36,10 @@ use crate::names::{KeyName, PrincipalName};
 use crate::outcome::{Outcome, Refusal};
 use crate::planted::{Bug, is_planted};
 use batches::BatchMemory;
+use data_keys::DataKeys;
 use journal::Note;
 use requests::RequestMemory;
+use rewrap::Rewraps;
 use schedule::Schedule;
 use std::collections::BTreeMap;
 use std::ops::Bound::{Excluded, Included, Unbounded};
@@ -49,6 +54,9 @@ pub struct State {
     names: BTreeMap<KeyId, KeyName>,
     /// Keys that wait for a date.
     schedule: Schedule,
+    data_keys: DataKeys,
+    /// What is to be done for data keys.
+    rewraps: Rewraps,
     /// The revision at which material was last destroyed.
     destroyed: Revision,
     /// Up to which revision each node has erased what was destroyed.

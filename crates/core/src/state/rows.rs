@@ -6,7 +6,8 @@ use super::requests::Remembered;
 use crate::access::Grant;
 use crate::audit::AuditTree;
 use crate::codec;
-use crate::ids::{ClusterId, KeyId, NodeId, Revision, TimeMs, VersionNumber};
+use crate::data_key::DataKey;
+use crate::ids::{ClusterId, DataKeyId, KeyId, NodeId, Revision, TimeMs, VersionNumber};
 use crate::key::{KeyInfo, KeyVersion, Usage};
 use crate::uses::BatchId;
 use serde::{Deserialize, Serialize};
@@ -34,11 +35,13 @@ pub enum Table {
     Usage,
     /// How far nodes have erased what was destroyed, by node.
     Erased,
+    /// Registered data keys, by id.
+    DataKeys,
 }
 
 impl Table {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Meta,
         Self::Keys,
         Self::Versions,
@@ -49,6 +52,7 @@ impl Table {
         Self::Audit,
         Self::Usage,
         Self::Erased,
+        Self::DataKeys,
     ];
 
     /// On the disk.
@@ -64,6 +68,7 @@ impl Table {
             Self::Audit => "audit",
             Self::Usage => "usage",
             Self::Erased => "erased",
+            Self::DataKeys => "data-keys",
         }
     }
 }
@@ -146,6 +151,14 @@ impl State {
 
     pub(super) fn save_erased(&mut self, node: NodeId, through: Revision) {
         self.save(Table::Erased, node.0.to_be_bytes(), &through);
+    }
+
+    pub(super) fn save_data_key(&mut self, id: DataKeyId, it: &DataKey) {
+        self.save(Table::DataKeys, *id.as_bytes(), it);
+    }
+
+    pub(super) fn save_data_key_removed(&mut self, id: DataKeyId) {
+        self.remove(Table::DataKeys, *id.as_bytes());
     }
 
     pub(super) fn save_grant(&mut self, grant: &Grant) {

@@ -15,6 +15,7 @@ impl State {
         self.requests
             .oldest()
             .is_some_and(|(_, time)| is_old(time, now))
+            || self.has_idle_versions()
             || self.schedule.activations(now).next().is_some()
             || self.schedule.destructions(now).next().is_some()
     }
@@ -45,5 +46,6 @@ impl State {
             self.journal_node_event(place, "ActivateKey", Note { detail, ..note });
         }
         self.destroy_due(place, clock);
+        self.deactivate_idle(place);
     }
 }

@@ -4,6 +4,7 @@ use super::batches::Recall;
 use super::journal::attempt_of;
 use super::{Place, State};
 use crate::audit::use_leaf;
+use crate::data_key::DataKeyUse;
 use crate::ids::{AuditSequence, KeyId, Revision, VersionNumber};
 use crate::key::Usage;
 use crate::limits::{RECORDS_PER_BATCH_MAX, TEXT_BYTES_MAX};
@@ -21,7 +22,7 @@ impl State {
             || batch
                 .records
                 .iter()
-                .any(|record| record.source.len() > TEXT_BYTES_MAX)
+                .any(|record| record.source.len() > TEXT_BYTES_MAX || !Self::is_registrable(record))
         {
             return Outcome::BatchRefused;
         }
@@ -53,11 +54,14 @@ impl State {
             || is_planted(Bug::IgnoreAccessRevision);
         let mut keys = record.key.iter().chain(&record.destination);
         let same_keys = keys.all(|key| self.is_current(key)) || is_planted(Bug::IgnoreKeyRevision);
-        let current = same_rules && same_keys;
+        let current = same_rules && same_keys && self.is_data_key_current(&record);
         if current {
             if record.refusal.is_none() {
                 let keys = record.key.iter().chain(&record.destination);
                 used.extend(keys.filter_map(|key| self.count_use(place, key, record.count)));
+                if let Some(DataKeyUse::Register(new)) = record.data_key.as_deref() {
+                    self.register(place, &record, new);
+                }
             }
             Verdict::Recorded(self.journal_use(place, record))
         } else {

@@ -8,7 +8,7 @@ use crate::access::{Grant, Scope};
 use crate::audit::AuditOutcome;
 use crate::command::{Actor, Change, Write};
 use crate::custody::CustodyEvent;
-use crate::ids::{Revision, VersionNumber};
+use crate::ids::{DataKeyId, Revision, VersionNumber};
 use crate::key::Key;
 use crate::lifecycle::Transition;
 use crate::limits::{GRANTS_MAX, TEXT_BYTES_MAX};
@@ -27,6 +27,10 @@ impl State {
             | Change::SetRotation { .. }
             | Change::ScheduleDestruction { .. }
             | Change::Erased { .. }
+            | Change::SetRewrap { .. }
+            | Change::RequestRewrap { .. }
+            | Change::RewrapDataKeys { .. }
+            | Change::DeleteDataKey { .. }
             | Change::Grant(_)
             | Change::Revoke(_)
             | Change::InitCustody(_) => true,
@@ -115,6 +119,12 @@ impl State {
                 let every = every.map_or_else(|| "never".to_owned(), |it| format!("every {it}"));
                 self.key_note(name, None, every)
             }
+            Change::SetRewrap { name, policy } => self.key_note(name, None, policy.to_string()),
+            Change::RequestRewrap { name } => self.key_note(name, None, String::new()),
+            Change::RewrapDataKeys { name, to, .. } => {
+                self.key_note(name, Some(*to), String::new())
+            }
+            Change::DeleteDataKey { id } => self.data_key_note(*id),
             Change::Erased { through } => detail(format!("destroyed up to revision {through}")),
             Change::Grant(it) | Change::Revoke(it) => {
                 detail(format!("{} on {} for {}", it.role, it.scope, it.principal))
@@ -143,6 +153,23 @@ impl State {
             key_revision: info.map_or(0, |info| info.revision.0),
             access_revision: self.access.revision().0,
             detail,
+            data_key_id: Vec::new(),
+        }
+    }
+
+    fn data_key_note(&self, id: DataKeyId) -> Note {
+        let data_key = self.data_key(id);
+        let key = data_key.and_then(|it| self.names.get(&it.key));
+        let note = match (data_key, key) {
+            (Some(it), Some(name)) => self.key_note(name, Some(it.version), String::new()),
+            (None, _) | (_, None) => Note {
+                access_revision: self.access.revision().0,
+                ..Note::default()
+            },
+        };
+        Note {
+            data_key_id: id.as_bytes().to_vec(),
+            ..note
         }
     }
 
@@ -153,8 +180,16 @@ impl State {
             Change::RotateKey { name, .. } if *actor == Actor::Node => {
                 return self.check_due(place, name);
             }
-            Change::RotateKey { name, .. } | Change::SetRotation { name, .. } => {
-                (ActionName::RotateKey, on(name))
+            Change::RotateKey { name, .. }
+            | Change::SetRotation { name, .. }
+            | Change::SetRewrap { name, .. }
+            | Change::RequestRewrap { name }
+            // A node does it; nobody else may.
+            | Change::RewrapDataKeys { name, .. } => (ActionName::RotateKey, on(name)),
+            Change::DeleteDataKey { id } => {
+                let key = self.data_key(*id).and_then(|it| self.key_by_id(it.key));
+                let scope = key.map_or(Scope::All, |key| on(&key.info.name));
+                (ActionName::DeleteDataKey, scope)
             }
             Change::Transition { name, .. } => (ActionName::ChangeState, on(name)),
             Change::ScheduleDestruction { name, .. } => (ActionName::DestroyKey, on(name)),
@@ -172,13 +207,18 @@ impl State {
             },
         };
         let allowed = match actor {
-            Actor::Principal(_) if matches!(change, Change::Erased { .. }) => false,
+            Actor::Principal(_) if change.is_of_nodes() => false,
+            Actor::Principal(principal)
+                if matches!(change, Change::DeleteDataKey { .. }) && scope == Scope::All =>
+            {
+                self.access.permits_anywhere(principal, action.action())
+            }
             Actor::Principal(principal) => {
                 self.access.permits(principal, action.action(), &scope)
                     || (matches!(action, ActionName::Seal | ActionName::Unseal)
                         && self.is_custodian(principal))
             }
-            Actor::Node => matches!(change, Change::Custody(_) | Change::Erased { .. }),
+            Actor::Node => matches!(change, Change::Custody(_)) || change.is_of_nodes(),
         };
         if allowed {
             Ok(())
@@ -246,6 +286,19 @@ impl State {
                 self.key_answer(name)
             }
             Change::Erased { through } => self.note_erased(place, *through),
+            Change::SetRewrap { name, policy } => self.set_rewrap(place, name, *policy),
+            Change::RequestRewrap { name } => self.request_rewrap(place, name),
+            Change::RewrapDataKeys {
+                name,
+                id,
+                to,
+                items,
+            } => self.rewrap_data_keys(name, *id, *to, items, note),
+            Change::DeleteDataKey { id } => {
+                self.remove_data_key(*id)
+                    .ok_or(Refusal::DataKeyNotFound(*id))?;
+                Ok(Written::Done)
+            }
             Change::SetRotation { name, every } => self.set_rotation(place, name, *every),
             Change::Grant(grant) => {
                 let full = self.access.len() >= GRANTS_MAX && !self.access.contains(grant);

@@ -69,6 +69,7 @@ pub(crate) fn create(name: &str, id: u8, activate_at: Option<u64>) -> Change {
         pre_active: activate_at.is_some(),
         activate_at: activate_at.map(TimeMs),
         rotate_every: None,
+        rewrap: conclave_core::RewrapPolicy::default(),
     };
     Change::CreateKey {
         spec,
@@ -231,6 +232,7 @@ pub(crate) fn use_record(state: &State, source: &str) -> UseRecord {
         operation: Operation::GenerateRandom,
         key: None,
         destination: None,
+        data_key: None,
         context: EncryptionContext::default(),
         count: 1,
         refusal: None,

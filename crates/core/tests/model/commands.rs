@@ -1,13 +1,14 @@
 //! The commands of steps, as a node would make them.
 
 use crate::reference::Model;
-use crate::steps::{Kind, Step, UseStep, key_name, principal};
+use crate::steps::{KEYS, Kind, Step, UseStep, key_name, principal};
 use conclave_core::{
     Actor, Algorithm, AttemptId, BatchId, Body, Change, ClusterId, Command, Custodian,
-    CustodianName, Custody, CustodyEvent, Direction, EncryptionContext, Generation, Grant,
-    KekNumber, KeyId, KeySpec, KeyringName, NodeId, Operation, Protection, RequestId, Revision,
-    Role, RootWrapped, RotationPeriod, Scope, SetId, State, TimeMs, UseBatch, UseRecord, UsedKey,
-    VersionNumber, WaitingPeriod, Wrapped, Write,
+    CustodianName, Custody, CustodyEvent, DataKeyId, DataKeyUse, Direction, EncryptionContext,
+    Generation, Grant, KekNumber, KeyId, KeySpec, KeyringName, NewDataKey, NodeId, Operation,
+    Protection, RequestId, Revision, RewrapPolicy, Rewrapped, Role, RootWrapped, RotationPeriod,
+    Scope, SetId, State, TimeMs, UseBatch, UseRecord, UsedKey, VersionNumber, WaitingPeriod,
+    Wrapped, Write,
 };
 
 /// The last one never holds a share.
@@ -80,6 +81,13 @@ impl UseStep {
     }
 
     fn operation(&self) -> Operation {
+        if self.data_key.is_some() {
+            return if self.process {
+                Operation::DecryptDataKey
+            } else {
+                Operation::GenerateDataKey
+            };
+        }
         match (self.of_macs, self.process) {
             (false, true) => Operation::Decrypt,
             (false, false) => Operation::Encrypt,
@@ -112,6 +120,46 @@ impl UseStep {
 
     /// What a node would hand in that decides on `state`.
     pub(crate) fn record(&self, state: &State) -> UseRecord {
+        let Some(id) = self.data_key else {
+            return self.record_of_key(state);
+        };
+        let id = DataKeyId([id; 16]);
+        let plain = Self {
+            destination: None,
+            version: None,
+            ..self.clone()
+        };
+        if !self.process {
+            let new = NewDataKey {
+                id,
+                wrapped: vec![self.key; 100].into(),
+                labels: EncryptionContext::default(),
+            };
+            let data_key = Some(Box::new(DataKeyUse::Register(new)));
+            return UseRecord {
+                data_key,
+                ..plain.record_of_key(state)
+            };
+        }
+        let Some(found) = state.data_key(id) else {
+            let data_key = None;
+            return Self { data_key, ..plain }.record_of_key(state);
+        };
+        let key = state.key_by_id(found.key).expect("it stays");
+        let place = KEYS.iter().position(|it| *it == key.info.name.as_str());
+        let step = Self {
+            key: u8::try_from(place.expect("one of ours")).expect("few"),
+            version: Some(u8::try_from(found.version.0).expect("few")),
+            ..plain
+        };
+        let revision = found.revision;
+        UseRecord {
+            data_key: Some(Box::new(DataKeyUse::Of { id, revision })),
+            ..step.record_of_key(state)
+        }
+    }
+
+    fn record_of_key(&self, state: &State) -> UseRecord {
         let (key, mut refusal) = match self.decide(state, self.key) {
             Ok(used) => (used, None),
             Err((refusal, used)) => (used, Some(refusal)),
@@ -131,6 +179,7 @@ impl UseStep {
             operation: self.operation(),
             key: Some(key),
             destination,
+            data_key: None,
             context: EncryptionContext::default(),
             count: 1,
             refusal,
@@ -188,13 +237,18 @@ impl Step {
             | Kind::Transition { .. }
             | Kind::SetRotation { .. }
             | Kind::Destroy { .. }
+            | Kind::SetRewrap { .. }
+            | Kind::RequestRewrap { .. }
+            | Kind::Rewrap { .. }
+            | Kind::DeleteDataKey { .. }
             | Kind::Erased(_)
             | Kind::Access { .. }
             | Kind::InitCustody { .. }
             | Kind::Event { .. } => Body::Write(Write {
                 request: RequestId([self.request; 16]),
                 attempt: 0,
-                actor: if self.actor == 9 || matches!(self.kind, Kind::Erased(_)) && self.actor != 1
+                actor: if self.actor == 9
+                    || matches!(self.kind, Kind::Erased(_) | Kind::Rewrap { .. }) && self.actor != 1
                 {
                     Actor::Node
                 } else {
@@ -275,6 +329,24 @@ impl Step {
                 days,
                 unused_for_ms,
             } => destruction(*key, *version, *days, *unused_for_ms),
+            Kind::SetRewrap {
+                key,
+                by_hand,
+                deactivate_old,
+            } => Change::SetRewrap {
+                name: key_name(*key),
+                policy: RewrapPolicy {
+                    by_hand: *by_hand,
+                    deactivate_old: *deactivate_old,
+                },
+            },
+            Kind::RequestRewrap { key } => Change::RequestRewrap {
+                name: key_name(*key),
+            },
+            Kind::Rewrap { key, count, lie } => rewrap(model, *key, *count, *lie),
+            Kind::DeleteDataKey { id } => Change::DeleteDataKey {
+                id: DataKeyId([*id; 16]),
+            },
             Kind::Erased(ahead) => Change::Erased {
                 through: Revision(model.destroyed.saturating_add_signed((*ahead).into())),
             },
@@ -298,6 +370,7 @@ fn spec(key: u8, id: u8, pre_active: bool) -> KeySpec {
         pre_active,
         activate_at: None,
         rotate_every: None,
+        rewrap: RewrapPolicy::default(),
     }
 }
 
@@ -308,6 +381,30 @@ fn destruction(key: u8, version: Option<u8>, days: u8, unused_for_ms: Option<u32
         version: version.map(|n| VersionNumber(n.into())),
         after: after.expect("within its bounds"),
         unused_for_ms: unused_for_ms.map(u64::from),
+    }
+}
+
+/// Wraps anew up to `count` data keys of a key, some of which another node may have been quicker with.
+fn rewrap(model: &Model, key: u8, count: u8, lie: u8) -> Change {
+    let name = key_name(key);
+    let found = model.keys.get(name.as_str());
+    let primary = found.map_or(1, |key| key.versions.len());
+    let ours = model.data_keys.iter();
+    let ours = ours.filter(|(_, it)| it.name == name.as_str() || lie == 1);
+    let items = ours.take(usize::from(count)).map(|(id, it)| Rewrapped {
+        id: DataKeyId(*id),
+        from: VersionNumber(it.version.saturating_sub(u32::from(lie == 2))),
+        wrapped: vec![9; if lie == 3 { 513 } else { 90 }].into(),
+    });
+    Change::RewrapDataKeys {
+        id: KeyId(if lie == 4 {
+            [99; 16]
+        } else {
+            found.map_or([0; 16], |key| key.id)
+        }),
+        to: VersionNumber(u32::try_from(primary).expect("few") - u32::from(lie == 5)),
+        items: items.collect(),
+        name,
     }
 }
 

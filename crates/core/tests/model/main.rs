@@ -1,6 +1,7 @@
 //! Random commands against a reference model and against a second replica.
 
 mod commands;
+mod data_keys;
 mod reference;
 mod steps;
 mod writes;
@@ -13,7 +14,7 @@ use proptest::prelude::*;
 use reference::{Model, class};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
-use steps::{KEYS, PRINCIPALS, Step, principal, step};
+use steps::{KEYS, PRINCIPALS, Step, data_key_step, principal, step};
 
 type Rows = BTreeMap<(Table, Vec<u8>), Vec<u8>>;
 
@@ -97,7 +98,7 @@ fn check_agreement(model: &Model, state: &State) {
             expected.rotate_every
         );
         assert_eq!(key.next_rotation().map(|at| at.0), expected.next_rotation());
-        assert_eq!(key.view().next_rotation(), key.next_rotation());
+        assert_eq!(state.view(key).next_rotation(), key.next_rotation());
         assert_eq!(key.info.primary.0 as usize, expected.versions.len());
         let date = |destruction: &Option<Box<Destruction>>| {
             let waits = destruction.as_ref().filter(|it| it.done.is_none());
@@ -115,6 +116,7 @@ fn check_agreement(model: &Model, state: &State) {
         }
         assert_eq!(state.key_by_id(key.info.id), Some(key));
     }
+    model.check_data_keys(state);
     assert_eq!(state.destroyed().0, model.destroyed);
     for node in 1..3 {
         let erased = model.erased.get(&node).copied().unwrap_or(0);
@@ -192,7 +194,10 @@ fn check_uses(before: &Model, command: &Command, outcome: &Outcome, audit_before
         if sequence.0 < audit_before {
             continue; // a batch proposed again: judged when it was recorded
         }
-        let processes = matches!(record.operation, Operation::Decrypt | Operation::VerifyMac);
+        let processes = matches!(
+            record.operation,
+            Operation::Decrypt | Operation::VerifyMac | Operation::DecryptDataKey
+        );
         let direction = if processes {
             Direction::Process
         } else {
@@ -299,6 +304,27 @@ proptest! {
         }
         if steps.len() % 10 > 2 {
             all.push(ceremony(&steps[0]));
+        }
+        all.extend(steps);
+        run(&all);
+    }
+
+    #[test]
+    fn data_keys_agree_with_the_model(
+        steps in prop::collection::vec(data_key_step(), 1..120),
+    ) {
+        let like = &steps[0];
+        let with = |kind| Step { request: 255, time: 0, actor: 0, kind, ..like.clone() };
+        let role = conclave_core::Role::User;
+        let mut all = vec![
+            with(steps::Kind::Form(vec![0])),
+            ceremony(like),
+            with(steps::Kind::Access { give: true, to: 0, scope: 1, role }),
+        ];
+        for key in 0..2 {
+            let kind = steps::Kind::Create { key, id: key * 2, set: None, pre_active: false,
+                date: None, rotate: None, blob: 32 };
+            all.push(Step { request: 250 + key, ..with(kind) });
         }
         all.extend(steps);
         run(&all);

@@ -1,5 +1,6 @@
 //! The rules once more, as simply as they can be said: plain maps, no indexes, no rows.
 
+use crate::data_keys::ModelDataKey;
 use conclave_core::limits::{BATCHES_PER_NODE_MAX, RECORDS_PER_BATCH_MAX, TEXT_BYTES_MAX};
 use conclave_core::{
     Action, AuditSequence, Body, Command, Custody, Direction, Grant, KeyState, Outcome, Role,
@@ -18,6 +19,9 @@ pub(crate) struct ModelKey {
     pub(crate) primary_since: u64,
     pub(crate) activate_at: Option<u64>,
     pub(crate) rotate_every: Option<u64>,
+    pub(crate) by_hand: bool,
+    pub(crate) deactivate_old: bool,
+    pub(crate) rewrap_below: u32,
     pub(crate) revision: u64,
 }
 
@@ -83,6 +87,7 @@ pub(crate) struct Model {
     pub(crate) formed: bool,
     pub(crate) time: u64,
     pub(crate) keys: BTreeMap<String, ModelKey>,
+    pub(crate) data_keys: BTreeMap<[u8; 16], ModelDataKey>,
     pub(crate) grants: BTreeSet<Grant>,
     pub(crate) access_revision: u64,
     pub(crate) custody: Option<Custody>,
@@ -206,7 +211,7 @@ impl Model {
                 self.tick(index, command.time.0);
                 "none".to_owned()
             }
-            Body::Uses(batch) => self.uses(command.node.0, batch),
+            Body::Uses(batch) => self.uses(index, command.node.0, batch),
             Body::Write(write) => self.write(index, command.node.0, write),
         }
     }
@@ -236,6 +241,7 @@ impl Model {
                 }
             }
         }
+        self.deactivate_idle(index);
     }
 
     /// What is to be destroyed by this clock, the earliest first.
@@ -248,7 +254,7 @@ impl Model {
         all.filter(|(at, ..)| *at <= clock).min()
     }
 
-    fn uses(&mut self, node: u64, batch: &UseBatch) -> String {
+    fn uses(&mut self, index: u64, node: u64, batch: &UseBatch) -> String {
         let refused = "batch refused".to_owned();
         let too_long = |record: &UseRecord| record.source.len() > TEXT_BYTES_MAX;
         if batch.records.len() > RECORDS_PER_BATCH_MAX || batch.records.iter().any(too_long) {
@@ -288,7 +294,8 @@ impl Model {
             };
             let fresh = record.access_revision.0 == self.access_revision
                 && record.key.as_ref().is_none_or(current)
-                && record.destination.as_ref().is_none_or(current);
+                && record.destination.as_ref().is_none_or(current)
+                && self.is_data_key_current(record);
             verdicts.push(if fresh {
                 if record.refusal.is_none() {
                     for used in record.key.iter().chain(&record.destination) {
@@ -299,6 +306,7 @@ impl Model {
                         version.uses += u64::from(record.count);
                         version.last_use = self.time;
                     }
+                    self.register(index, record);
                 }
                 self.audit += 1;
                 Verdict::Recorded(AuditSequence(self.audit - 1))

@@ -25,6 +25,8 @@ pub(crate) struct UseStep {
     pub(crate) version: Option<u8>,
     pub(crate) process: bool,
     pub(crate) of_macs: bool,
+    /// The registered data key that it makes or takes.
+    pub(crate) data_key: Option<u8>,
     pub(crate) stale: bool,
     pub(crate) lie: u8,
 }
@@ -62,6 +64,23 @@ pub(crate) enum Kind {
         version: Option<u8>,
         days: u8,
         unused_for_ms: Option<u32>,
+    },
+    SetRewrap {
+        key: u8,
+        by_hand: bool,
+        deactivate_old: bool,
+    },
+    RequestRewrap {
+        key: u8,
+    },
+    /// Wraps anew what the key has, up to so many.
+    Rewrap {
+        key: u8,
+        count: u8,
+        lie: u8,
+    },
+    DeleteDataKey {
+        id: u8,
     },
     /// How far behind what was destroyed, or ahead of it.
     Erased(i8),
@@ -140,19 +159,23 @@ fn use_step() -> impl Strategy<Value = UseStep> {
         version,
         any::<bool>(),
         prop::bool::weighted(0.2),
+        prop::option::of(0_u8..12),
         any::<bool>(),
         lie,
     )
         .prop_map(
-            |(principal, key, destination, version, process, of_macs, stale, lie)| UseStep {
-                principal,
-                key,
-                destination,
-                version,
-                process,
-                of_macs,
-                stale,
-                lie,
+            |(principal, key, destination, version, process, of_macs, data_key, stale, lie)| {
+                UseStep {
+                    principal,
+                    key,
+                    destination,
+                    version,
+                    process,
+                    of_macs,
+                    data_key,
+                    stale,
+                    lie,
+                }
             },
         )
 }
@@ -176,6 +199,12 @@ fn kind() -> impl Strategy<Value = Kind> {
         6 => (0_u8..4, prop_oneof![Just(None), (0_u8..4).prop_map(Some)], 1_u8..3,
             prop_oneof![Just(None), Just(Some(0)), Just(Some(3_600_000)), (0_u32..5_000).prop_map(Some)]).prop_map(
             |(key, version, days, unused_for_ms)| Kind::Destroy { key, version, days, unused_for_ms }),
+        3 => (0_u8..4, any::<bool>(), any::<bool>()).prop_map(
+            |(key, by_hand, deactivate_old)| Kind::SetRewrap { key, by_hand, deactivate_old }),
+        2 => (0_u8..4).prop_map(|key| Kind::RequestRewrap { key }),
+        6 => (0_u8..4, 1_u8..5, prop_oneof![6 => Just(0_u8), 1 => 1_u8..6]).prop_map(
+            |(key, count, lie)| Kind::Rewrap { key, count, lie }),
+        2 => (0_u8..12).prop_map(|id| Kind::DeleteDataKey { id }),
         3 => prop_oneof![4 => Just(0_i8), 1 => -3_i8..3].prop_map(Kind::Erased),
         12 => (prop::bool::weighted(0.7), 0_u8..4, 0_u8..3, role()).prop_map(
             |(give, to, scope, role)| Kind::Access { give, to, scope, role }),
@@ -192,6 +221,73 @@ fn kind() -> impl Strategy<Value = Kind> {
         3 => any::<u8>().prop_map(Kind::Repeat),
         3 => Just(Kind::Tick),
     ]
+}
+
+/// Uses of registered data keys by one who may.
+fn data_key_use() -> impl Strategy<Value = UseStep> {
+    let stale = prop::bool::weighted(0.3);
+    (0_u8..2, prop::bool::weighted(0.4), 0_u8..12, stale).prop_map(
+        |(key, process, data_key, stale)| UseStep {
+            principal: 0,
+            key,
+            destination: None,
+            version: None,
+            process,
+            of_macs: false,
+            data_key: Some(data_key),
+            stale,
+            lie: 0,
+        },
+    )
+}
+
+fn version_transition() -> impl Strategy<Value = Transition> {
+    prop_oneof![
+        2 => Just(Transition::Suspend),
+        2 => Just(Transition::Resume),
+        1 => Just(Transition::Deactivate),
+        2 => Just(Transition::MarkCompromised),
+    ]
+}
+
+/// What befalls registered data keys, of two keys that can be used.
+pub(crate) fn data_key_step() -> impl Strategy<Value = Step> {
+    let kind = prop_oneof![
+        10 => (any::<u8>(), prop::collection::vec(data_key_use(), 1..6)).prop_map(
+            |(sequence, records)| Kind::Uses { incarnation: 5, sequence, records }),
+        4 => (0_u8..2).prop_map(
+            |key| Kind::Rotate { key, wrong_id: false, offset: 1, blob: 32 }),
+        8 => (0_u8..2, 1_u8..9, prop_oneof![9 => Just(0_u8), 1 => 1_u8..6]).prop_map(
+            |(key, count, lie)| Kind::Rewrap { key, count, lie }),
+        4 => (0_u8..2, (1_u8..5).prop_map(Some), version_transition()).prop_map(
+            |(key, version, transition)| Kind::Transition { key, version, transition }),
+        1 => (0_u8..2, prop_oneof![Just(Transition::Suspend), Just(Transition::Resume)]).prop_map(
+            |(key, transition)| Kind::Transition { key, version: None, transition }),
+        3 => (0_u8..2, any::<bool>(), any::<bool>()).prop_map(
+            |(key, by_hand, deactivate_old)| Kind::SetRewrap { key, by_hand, deactivate_old }),
+        2 => (0_u8..2).prop_map(|key| Kind::RequestRewrap { key }),
+        1 => (0_u8..2, prop::option::of(1_u8..5), prop_oneof![Just(None), Just(Some(0))]).prop_map(
+            |(key, version, unused_for_ms)| Kind::Destroy { key, version, days: 1, unused_for_ms }),
+        2 => (0_u8..12).prop_map(|id| Kind::DeleteDataKey { id }),
+        1 => (prop::bool::weighted(0.5)).prop_map(|give| {
+            let role = Role::UseCompromised;
+            Kind::Access { give, to: 0, scope: 1, role }
+        }),
+        3 => Just(Kind::Tick),
+    ];
+    let time = prop_oneof![20 => 0_i64..2_000, 1 => Just(86_400_000_i64)];
+    let kept = prop::bool::weighted(0.3);
+    (1_u8..3, time, any::<u8>(), kept, kind).prop_map(
+        |(node, time, request, remember_state, kind)| Step {
+            node,
+            time,
+            actor: 0,
+            request,
+            source: 9,
+            remember_state,
+            kind,
+        },
+    )
 }
 
 pub(crate) fn step() -> impl Strategy<Value = Step> {

@@ -90,8 +90,11 @@ impl Model {
                 }
                 true
             }
-            (None, change) => matches!(change, Change::Custody(_) | Change::Erased { .. }),
-            (Some(_), Change::Erased { .. }) => false,
+            (None, change) => matches!(
+                change,
+                Change::Custody(_) | Change::Erased { .. } | Change::RewrapDataKeys { .. }
+            ),
+            (Some(_), Change::Erased { .. } | Change::RewrapDataKeys { .. }) => false,
             (Some(principal), change) => self.may(principal, change),
         };
         let answer = if allowed {
@@ -111,9 +114,21 @@ impl Model {
             Change::CreateKey { spec, .. } => (&[Admin], ring(&spec.name)),
             Change::RotateKey { name, .. }
             | Change::Transition { name, .. }
-            | Change::SetRotation { name, .. } => (&[Admin, Operator], ring(name)),
+            | Change::SetRotation { name, .. }
+            | Change::SetRewrap { name, .. }
+            | Change::RequestRewrap { name } => (&[Admin, Operator], ring(name)),
+            Change::DeleteDataKey { id } => {
+                let Some(found) = self.data_keys.get(&id.0) else {
+                    let mine = |grant: &&Grant| grant.principal.as_str() == principal;
+                    let mut mine = self.grants.iter().filter(mine);
+                    return mine.any(|grant| grant.role == Admin);
+                };
+                (&[Admin], found.name.split('/').next().map(String::from))
+            }
             Change::ScheduleDestruction { name, .. } => (&[Admin], ring(name)),
-            Change::Erased { .. } => unreachable!("judged before"),
+            Change::Erased { .. } | Change::RewrapDataKeys { .. } => {
+                unreachable!("judged before")
+            }
             Change::Grant(grant) | Change::Revoke(grant) => match &grant.scope {
                 Scope::All => (&[Admin], None),
                 Scope::Keyring(name) => (&[Admin], Some(name.to_string())),
@@ -167,12 +182,8 @@ impl Model {
                 Ok(self.answer(name))
             }
             Change::SetRotation { name, every } => {
-                let key = self.keys.get_mut(name.as_str()).ok_or("KEY_NOT_FOUND")?;
-                if key.state == KeyState::Destroyed {
-                    return Err("KEY_STATE");
-                }
+                let key = self.live_key(index, name)?;
                 key.rotate_every = every.map(RotationPeriod::as_ms);
-                key.revision = index;
                 Ok(self.answer(name))
             }
             Change::ScheduleDestruction {
@@ -185,6 +196,26 @@ impl Model {
                 Ok(self.answer(name))
             }
             Change::Erased { through } => self.note_erased(node, through.0),
+            Change::SetRewrap { name, policy } => {
+                let key = self.live_key(index, name)?;
+                (key.by_hand, key.deactivate_old) = (policy.by_hand, policy.deactivate_old);
+                Ok(self.answer(name))
+            }
+            Change::RequestRewrap { name } => {
+                let key = self.live_key(index, name)?;
+                key.rewrap_below = u32::try_from(key.versions.len()).expect("few versions");
+                Ok(self.answer(name))
+            }
+            Change::RewrapDataKeys {
+                name,
+                id,
+                to,
+                items,
+            } => self.rewrap(name, id.0, *to, items),
+            Change::DeleteDataKey { id } => {
+                self.data_keys.remove(&id.0).ok_or("DATA_KEY_NOT_FOUND")?;
+                Ok("done".to_owned())
+            }
             Change::Grant(grant) => {
                 if self.grants.insert(grant.clone()) {
                     self.access_revision = index;
@@ -195,6 +226,15 @@ impl Model {
             Change::InitCustody(custody) => self.init_custody(custody),
             Change::Custody(event) => self.custody_event(event),
         }
+    }
+
+    fn live_key(&mut self, index: u64, name: &KeyName) -> Result<&mut ModelKey, &'static str> {
+        let key = self.keys.get_mut(name.as_str()).ok_or("KEY_NOT_FOUND")?;
+        if key.state == KeyState::Destroyed {
+            return Err("KEY_STATE");
+        }
+        key.revision = index;
+        Ok(key)
     }
 
     fn custody_event(&mut self, event: &CustodyEvent) -> Result<String, &'static str> {
@@ -258,6 +298,9 @@ impl Model {
             primary_since: self.time,
             activate_at: spec.activate_at.map(|at| at.0),
             rotate_every: spec.rotate_every.map(RotationPeriod::as_ms),
+            by_hand: spec.rewrap.by_hand,
+            deactivate_old: spec.rewrap.deactivate_old,
+            rewrap_below: 0,
             revision: index,
         };
         self.keys.insert(spec.name.to_string(), key);
@@ -354,6 +397,10 @@ impl Model {
         if may.is_some() && concerned.into_iter().any(|(_, it)| recent(it)) {
             return Err("KEY_IN_USE");
         }
+        let wraps = self.data_keys_under(name.as_str(), version.map(|it| it.0)) > 0;
+        if may.is_some() && unused_for_ms.is_some() && wraps {
+            return Err("DATA_KEYS_LEFT");
+        }
         let at = self.time + after_ms;
         self.step(
             index,
@@ -426,6 +473,10 @@ fn asked(change: &Change) -> String {
         | Change::Transition { .. }
         | Change::SetRotation { .. }
         | Change::Erased { .. }
+        | Change::SetRewrap { .. }
+        | Change::RequestRewrap { .. }
+        | Change::RewrapDataKeys { .. }
+        | Change::DeleteDataKey { .. }
         | Change::Grant(_)
         | Change::Revoke(_)
         | Change::Custody(_) => {
