@@ -84,6 +84,7 @@ pub fn forming() -> Vec<Command> {
         pre_active: false,
         activate_at: None,
         rotate_every: None,
+        rewrap: conclave_core::RewrapPolicy::default(),
     };
     let grant = Grant {
         principal: principal("app"),
@@ -168,6 +169,7 @@ impl Batches {
             operation: Operation::Encrypt,
             key: Some(self.used.clone()),
             destination: None,
+            data_key: None,
             context: EncryptionContext::default(),
             count: 1,
             refusal: None,

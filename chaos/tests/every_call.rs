@@ -1,6 +1,6 @@
 //! Every call by everybody: those without rights, those of another tenant, those without credentials.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use conclave_chaos::real::{BareTls, Cluster, Options, Pki, Refusal, requests};
 use conclave_client::v1::{self, Role};
 use conclave_client::{Client, ClientConfig, ClientError};
@@ -28,6 +28,7 @@ type Made = (&'static str, Must, Result<bool, ClientError>);
 struct Target<'a> {
     key: &'a str,
     ciphertext: &'a [u8],
+    data_key: &'a [u8],
     share: &'a v1::SubmitShareRequest,
 }
 
@@ -51,13 +52,15 @@ fn blind<T>(
 
 /// Every call of the API that takes a right, but for the one that only a sealed node takes.
 async fn every_call(client: &Client, target: &Target<'_>) -> Vec<Made> {
-    let mut made = keys(client, target.key).await;
+    let mut made = keys(client, target).await;
+    made.extend(data_keys(client, target).await);
     made.extend(uses(client, target).await);
     made.extend(administration(client, target).await);
     made
 }
 
-async fn keys(client: &Client, key: &str) -> Vec<Made> {
+async fn keys(client: &Client, target: &Target<'_>) -> Vec<Made> {
+    let key = target.key;
     let create = requests::create_key(&format!("{key}-new"));
     let (rotate, step) = (requests::rotate_key(key), requests::transition(key));
     let rotation = v1::SetKeyRotationRequest {
@@ -99,6 +102,43 @@ async fn keys(client: &Client, key: &str) -> Vec<Made> {
             client.cancel_key_destruction(step).await,
         ),
         denied("SetKeyRotation", client.set_key_rotation(rotation).await),
+    ]
+}
+
+async fn data_keys(client: &Client, target: &Target<'_>) -> Vec<Made> {
+    let key = target.key;
+    let policy = v1::SetRewrapPolicyRequest {
+        name: key.to_owned(),
+        policy: Some(v1::RewrapPolicy::default()),
+        ..v1::SetRewrapPolicyRequest::default()
+    };
+    let rewrap = v1::RewrapDataKeysRequest {
+        name: key.to_owned(),
+        ..v1::RewrapDataKeysRequest::default()
+    };
+    let data_keys = v1::ListDataKeysRequest {
+        key: key.to_owned(),
+        ..v1::ListDataKeysRequest::default()
+    };
+    let data_key = v1::GetDataKeyRequest {
+        data_key_id: target.data_key.to_vec(),
+        ..v1::GetDataKeyRequest::default()
+    };
+    let delete = v1::DeleteDataKeyRequest {
+        data_key_id: target.data_key.to_vec(),
+        ..v1::DeleteDataKeyRequest::default()
+    };
+    let open = v1::DecryptDataKeyRequest {
+        data_key_id: target.data_key.to_vec(),
+        ..v1::DecryptDataKeyRequest::default()
+    };
+    vec![
+        denied("SetRewrapPolicy", client.set_rewrap_policy(policy).await),
+        denied("RewrapDataKeys", client.rewrap_data_keys(rewrap).await),
+        denied("ListDataKeys", client.list_data_keys(data_keys).await),
+        denied("GetDataKey", client.get_data_key(data_key).await),
+        denied("DeleteDataKey", client.delete_data_key(delete).await),
+        denied("DecryptDataKey", client.decrypt_data_key(open).await),
     ]
 }
 
@@ -263,6 +303,16 @@ async fn state(cluster: &Cluster) -> Result<(Vec<v1::Key>, Vec<v1::Grant>)> {
     ))
 }
 
+/// The id of a registered data key.
+async fn registered(cluster: &Cluster) -> Result<Vec<u8>> {
+    let register = v1::GenerateDataKeyRequest {
+        register: true,
+        ..requests::data_key("demo/target")
+    };
+    let drawn = cluster.client("app")?.generate_data_key(register).await?;
+    drawn.id.context("it was registered")
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_does_what_was_not_granted() -> Result<()> {
     let cluster = Cluster::start(Options::default()).await?;
@@ -274,6 +324,7 @@ async fn nobody_does_what_was_not_granted() -> Result<()> {
         .client("app")?
         .encrypt(requests::encrypt("demo/target", b"x"))
         .await?;
+    let data_key = registered(&cluster).await?;
     for role in [Role::Admin, Role::Operator, Role::User] {
         admin
             .grant(requests::grant("tenant", "other", role))
@@ -296,6 +347,7 @@ async fn nobody_does_what_was_not_granted() -> Result<()> {
     let target = Target {
         key: "demo/target",
         ciphertext: &sealed.ciphertext,
+        data_key: &data_key,
         share: &share,
     };
     let before = state(&cluster).await?;
@@ -378,6 +430,7 @@ async fn no_call_is_answered_without_good_credentials() -> Result<()> {
     let target = Target {
         key: "demo/target",
         ciphertext: &[1; 120],
+        data_key: &[1; 16],
         share: &share,
     };
     let pki = cluster.layout().pki();

@@ -33,6 +33,9 @@ fn by_reason(reason: &str) -> Option<&'static str> {
         "KEY_IN_USE" => {
             "see with `conclave key get` and `conclave audit list` who uses it; --force destroys it all the same"
         }
+        "DATA_KEY_NOT_FOUND" => "look for the id with `conclave datakey list KEY`",
+        "DATA_KEYS_LEFT" => "see with `conclave key get` which versions wrap data keys",
+        "CONTEXT_MISMATCH" => "see the context with `conclave datakey get`",
         "MAC_INVALID" => {
             "check that the message is whole, and name the --version that the code was made with"
         }

@@ -227,6 +227,7 @@ impl TestNode {
             ciphertext,
             key,
             version: 1,
+            data_key_id: Vec::new(),
         }
     }
 
@@ -252,6 +253,7 @@ impl TestNode {
             Use::BatchEncrypt(_)
             | Use::BatchDecrypt(_)
             | Use::ReEncrypt(_)
+            | Use::DecryptDataKey(_)
             | Use::GenerateRandom(_)
             | Use::GenerateMac(_)
             | Use::VerifyMac(_)
@@ -347,6 +349,13 @@ impl CryptoService for Serving {
         &self,
         _: Request<v1::BatchDecryptRequest>,
     ) -> Result<Response<v1::BatchDecryptResponse>, Status> {
+        Err(Status::unimplemented("not in these tests"))
+    }
+
+    async fn decrypt_data_key(
+        &self,
+        _: Request<v1::DecryptDataKeyRequest>,
+    ) -> Result<Response<v1::DecryptDataKeyResponse>, Status> {
         Err(Status::unimplemented("not in these tests"))
     }
 

@@ -1,9 +1,11 @@
 //! Registered data keys: kept for their owners, wrapped by a version of a key, and wrapped anew when that version is
 //! replaced.
 
+use crate::codec;
 use crate::context::{EncryptionContext, Labels};
-use crate::ids::{DataKeyId, KeyId, Revision, TimeMs, VersionNumber};
+use crate::ids::{DataKeyId, KeyId, RequestId, Revision, TimeMs, VersionNumber};
 use crate::limits::DATA_KEY_WRAPPED_BYTES_MAX;
+use crate::names::PrincipalName;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -24,6 +26,14 @@ pub struct DataKey {
     pub created_at: TimeMs,
     /// At which it was registered. Wrapping it anew does not change it: the data key stays the same.
     pub revision: Revision,
+}
+
+impl DataKeyId {
+    /// The id of the data key that a request registers: a request that is repeated after a lost answer finds what it made
+    /// the first time.
+    pub fn of_request(principal: &PrincipalName, request: RequestId) -> Self {
+        Self(codec::digest(&("data-key", principal, request)))
+    }
 }
 
 /// What a use has to do with a registered data key.
@@ -53,7 +63,7 @@ impl DataKeyUse {
 /// A data key to be registered. Its key, version and context are those of the use.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewDataKey {
-    /// Drawn by the node.
+    /// See [`DataKeyId::of_request`].
     pub id: DataKeyId,
     /// At most [`DATA_KEY_WRAPPED_BYTES_MAX`] bytes.
     pub wrapped: Box<[u8]>,

@@ -319,26 +319,7 @@ fn commands() -> Vec<(&'static str, Command)> {
     };
     all.push(("uses-random", command(batch(1, vec![random]))));
     all.push(("tick", command(Body::Tick)));
-    let new = |id| {
-        Some(Box::new(DataKeyUse::Register(NewDataKey {
-            id: DataKeyId([id; 16]),
-            wrapped: vec![id; 134].into(),
-            labels: pairs(),
-        })))
-    };
-    let registered = |id| UseRecord {
-        operation: Operation::GenerateDataKey,
-        data_key: new(id),
-        count: 1,
-        ..counted()
-    };
-    let (id, revision) = (DataKeyId([10; 16]), Revision(0));
-    let of = UseRecord {
-        operation: Operation::DecryptDataKey,
-        data_key: Some(Box::new(DataKeyUse::Of { id, revision })),
-        ..counted()
-    };
-    let uses = vec![counted(), registered(10), registered(11), of];
+    let uses = data_key_uses();
     all.push(("uses-counted", command(batch(2, uses))));
     let later = Command {
         time: TimeMs(1_700_000_000_000 + 30 * 86_400_000),
@@ -369,6 +350,30 @@ fn commands() -> Vec<(&'static str, Command)> {
     let remembered = Change::Grant(grant(keyring(), Role::Admin));
     all.push(("grant-admin", write(92, root(), remembered)));
     all
+}
+
+/// Of each kind, after one that has nothing to do with data keys.
+fn data_key_uses() -> Vec<UseRecord> {
+    let new = |id| {
+        Some(Box::new(DataKeyUse::Register(NewDataKey {
+            id: DataKeyId([id; 16]),
+            wrapped: vec![id; 134].into(),
+            labels: pairs(),
+        })))
+    };
+    let registered = |id| UseRecord {
+        operation: Operation::GenerateDataKey,
+        data_key: new(id),
+        count: 1,
+        ..counted()
+    };
+    let (id, revision) = (DataKeyId([10; 16]), Revision(0));
+    let of = UseRecord {
+        operation: Operation::DecryptDataKey,
+        data_key: Some(Box::new(DataKeyUse::Of { id, revision })),
+        ..counted()
+    };
+    vec![counted(), registered(10), registered(11), of]
 }
 
 /// A use that the state of its time allows.

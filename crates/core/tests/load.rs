@@ -184,20 +184,7 @@ fn rows_that_do_not_fit_are_refused() {
         rows.insert((Table::Usage, name), vec![1, 3, 3]);
     };
     assert_eq!(refused(use_of_nothing), Table::Usage);
-    let under_nothing = |rows: &mut Rows| {
-        let data_key = conclave_core::DataKey {
-            key: KeyId([1; 16]),
-            version: conclave_core::VersionNumber(2),
-            wrapped: vec![1].into(),
-            context: Pairs::default(),
-            labels: Pairs::default(),
-            created_at: TimeMs(1),
-            revision: conclave_core::Revision(1),
-        };
-        let row = postcard::to_extend(&data_key, vec![1]).expect("it can be written");
-        rows.insert((Table::DataKeys, vec![1; 16]), row);
-    };
-    assert_eq!(refused(under_nothing), Table::DataKeys);
+    assert_eq!(refused(data_key_under_nothing), Table::DataKeys);
     let nodeless = |rows: &mut Rows| {
         rows.retain(|(table, name), _| *table != Table::Batches || name.len() == 24);
     };
@@ -222,6 +209,20 @@ fn rows_that_do_not_fit_are_refused() {
         };
         assert_eq!(refused(strange), table);
     }
+}
+
+fn data_key_under_nothing(rows: &mut Rows) {
+    let data_key = conclave_core::DataKey {
+        key: KeyId([1; 16]),
+        version: conclave_core::VersionNumber(2),
+        wrapped: vec![1].into(),
+        context: Pairs::default(),
+        labels: Pairs::default(),
+        created_at: TimeMs(1),
+        revision: conclave_core::Revision(1),
+    };
+    let row = postcard::to_extend(&data_key, vec![1]).expect("it can be written");
+    rows.insert((Table::DataKeys, vec![1; 16]), row);
 }
 
 proptest! {

@@ -2,9 +2,9 @@
 
 use crate::v1::batch_encrypt_request::Item;
 use crate::v1::{
-    DecryptResponse, EncryptRequest, GenerateDataKeyResponse, GenerateMacRequest,
-    GenerateRandomResponse, SignRequest, SubmitShareRequest, VerifyMacRequest, VerifyRequest,
-    sign_request, verify_request,
+    DecryptDataKeyResponse, DecryptResponse, EncryptRequest, GenerateDataKeyResponse,
+    GenerateMacRequest, GenerateRandomResponse, SignRequest, SubmitShareRequest, VerifyMacRequest,
+    VerifyRequest, sign_request, verify_request,
 };
 use std::fmt;
 
@@ -40,6 +40,16 @@ impl fmt::Debug for DecryptResponse {
     }
 }
 
+impl fmt::Debug for DecryptDataKeyResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DecryptDataKeyResponse")
+            .field("plaintext", &Redacted(self.plaintext.len()))
+            .field("key", &self.key)
+            .field("version", &self.version)
+            .finish()
+    }
+}
+
 impl fmt::Debug for Item {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Item")
@@ -56,6 +66,7 @@ impl fmt::Debug for GenerateDataKeyResponse {
             .field("ciphertext", &self.ciphertext)
             .field("key", &self.key)
             .field("version", &self.version)
+            .field("data_key_id", &self.data_key_id)
             .finish()
     }
 }

@@ -1,7 +1,8 @@
 //! Why a call fails, and the one place where gRPC codes are born.
 
 use crate::custody::ShareProblem;
-use conclave_core::{Denial, NodeId, Refusal, UseRefusal};
+use conclave_core::limits::DATA_KEYS_MAX;
+use conclave_core::{DataKeyId, Denial, NodeId, Refusal, UseRefusal};
 use conclave_crypto::CryptoError;
 use conclave_env::{HsmError, StoreError};
 use conclave_raft::RaftError;
@@ -77,6 +78,18 @@ pub enum ServiceError {
     /// The ciphertext's key is not in this cluster.
     #[error("the ciphertext was made under a key that this cluster does not have")]
     UnknownKeyId,
+    /// No such registered data key.
+    #[error("there is no registered data key {0}: it was deleted, or never was")]
+    UnknownDataKey(DataKeyId),
+    /// The context given is another one.
+    #[error("data key {0} has another context: give its own, or none (see `conclave datakey get`)")]
+    ContextMismatch(DataKeyId),
+    /// There are as many registered data keys as there may be.
+    #[error(
+        "the cluster holds {DATA_KEYS_MAX} registered data keys, as many as it may: delete some, or keep data keys wrapped \
+         beside the data, without registering them"
+    )]
+    DataKeysFull,
     /// Wrapped material does not open: somebody changed what is on the disks.
     #[error(
         "the material of version {version} of key {key} was tampered with or damaged on this node: \
@@ -185,6 +198,9 @@ impl ServiceError {
             Self::SignatureInvalid { .. } => "SIGNATURE_INVALID",
             Self::KeyMismatch { .. } => "KEY_MISMATCH",
             Self::UnknownKeyId => "KEY_NOT_FOUND",
+            Self::UnknownDataKey(_) => "DATA_KEY_NOT_FOUND",
+            Self::ContextMismatch(_) => "CONTEXT_MISMATCH",
+            Self::DataKeysFull => "LIMIT_REACHED",
             Self::Tampered { .. } => "MATERIAL_TAMPERED",
             Self::Share(problem) => problem.reason(),
             Self::Sealed { .. } => "NODE_SEALED",
@@ -210,11 +226,12 @@ impl ServiceError {
             | Self::Ciphertext(_)
             | Self::MacInvalid { .. }
             | Self::SignatureInvalid { .. }
+            | Self::ContextMismatch(_)
             | Self::KeyMismatch { .. } => Code::InvalidArgument,
             Self::Denied(denial) => denial_code(denial),
             Self::Forbidden { .. } => Code::PermissionDenied,
             Self::Refused(refusal) => refusal_code(refusal),
-            Self::UnknownKeyId => Code::NotFound,
+            Self::UnknownKeyId | Self::UnknownDataKey(_) => Code::NotFound,
             Self::Tampered { .. } => Code::DataLoss,
             Self::Share(problem) => problem.code(),
             Self::NotSealed { .. } | Self::NoCustody | Self::NotOffered { .. } => {
@@ -228,7 +245,7 @@ impl ServiceError {
             | Self::Stopping
             | Self::Outdated => Code::Unavailable,
             Self::Deadline { .. } => Code::DeadlineExceeded,
-            Self::Overloaded { .. } => Code::ResourceExhausted,
+            Self::Overloaded { .. } | Self::DataKeysFull => Code::ResourceExhausted,
             Self::Contended => Code::Aborted,
         }
     }
@@ -243,7 +260,10 @@ impl ServiceError {
             Self::KeyMismatch { .. } => Some(UseRefusal::KeyMismatch),
             Self::Tampered { .. } => Some(UseRefusal::MaterialTampered),
             Self::UnknownKeyId => Some(UseRefusal::KeyNotFound),
+            Self::ContextMismatch(_) => Some(UseRefusal::ContextMismatch),
+            Self::DataKeysFull => Some(UseRefusal::LimitReached),
             Self::Invalid { .. }
+            | Self::UnknownDataKey(_)
             | Self::Forbidden { .. }
             | Self::Refused(_)
             | Self::Share(_)
@@ -277,11 +297,15 @@ fn denial_code(denial: &Denial) -> Code {
 fn refusal_code(refusal: &Refusal) -> Code {
     match refusal {
         Refusal::PermissionDenied(_) => Code::PermissionDenied,
-        Refusal::KeyNotFound(_) | Refusal::VersionNotFound { .. } => Code::NotFound,
+        Refusal::KeyNotFound(_) | Refusal::VersionNotFound { .. } | Refusal::DataKeyNotFound(_) => {
+            Code::NotFound
+        }
         Refusal::KeyExists(_) => Code::AlreadyExists,
         Refusal::WrongState { .. }
         | Refusal::NotRotatable { .. }
         | Refusal::RecentlyUsed { .. }
+        | Refusal::DataKeysLeft { .. }
+        | Refusal::Destroyed(_)
         | Refusal::CustodySettled
         | Refusal::NoCustody
         | Refusal::StaleSet

@@ -1,4 +1,4 @@
-//! What a node does without being asked: form the cluster, tick, rotate keys, erase what was destroyed, watch its HSM,
+//! What a node does without being asked: form the cluster, tick, rotate keys, wrap data keys anew, erase what was destroyed, watch its HSM,
 //! and recover its storage.
 
 use crate::context::NodeContext;
@@ -9,6 +9,7 @@ use crate::limits::{
     TICK_INTERVAL,
 };
 use crate::replica_slot::Slot;
+use crate::rewrap::rewrap_data_keys;
 use crate::rotation::rotate_due_keys;
 use crate::stopping::pause;
 use conclave_core::{Body, Command, Custody};
@@ -26,6 +27,7 @@ pub(crate) fn spawn(
 ) {
     tasks.spawn(lead(context.clone(), stopping.clone()));
     tasks.spawn(rotate_due_keys(context.clone(), stopping.clone()));
+    tasks.spawn(rewrap_data_keys(context.clone(), stopping.clone()));
     tasks.spawn(erase_destroyed(context.clone(), stopping.clone()));
     tasks.spawn(watch_hsm(context.clone(), stopping.clone()));
     tasks.spawn(watch_storage(context.clone(), stopping.clone()));

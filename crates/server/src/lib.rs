@@ -20,6 +20,7 @@ mod peer_gate;
 mod pipeline;
 mod refusals;
 mod replica_slot;
+mod rewrap;
 mod rotation;
 mod seal;
 mod serve;

@@ -98,6 +98,18 @@ pub const ERASURE_PATIENCE: Duration = Duration::from_secs(5);
 pub const ROTATION_GRACE: Duration = Duration::from_secs(60);
 /// How long one such rotation may take to commit.
 pub const ROTATION_PATIENCE: Duration = Duration::from_secs(5);
+/// Registered data keys that are wrapped anew with one command.
+pub const REWRAPS_PER_TURN_MAX: usize = 128;
+/// How long a node rests between two such commands, at least.
+pub const REWRAP_REST_MIN: Duration = Duration::from_millis(10);
+/// How long a node that does not lead sees no data key wrapped anew, though some are due, before it does it.
+pub const REWRAP_GRACE: Duration = Duration::from_secs(10);
+/// How long such a command may take to commit.
+pub const REWRAP_PATIENCE: Duration = Duration::from_secs(5);
+/// Data keys that do not open, at most, which are passed over.
+pub const REWRAPS_FAILED_MAX: usize = 1_024;
+/// Registered data keys that a page of a list looks at, at most.
+pub const DATA_KEYS_SEEN_PER_PAGE: usize = 10_000;
 /// How often a node looks whether its HSM still holds the root key.
 pub const HSM_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// How often a node whose storage failed looks whether it works again.

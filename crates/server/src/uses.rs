@@ -7,8 +7,8 @@ use crate::limits::DECISIONS_MAX;
 use crate::unsealed::{Unsealed, VersionRef};
 use async_trait::async_trait;
 use conclave_core::{
-    Algorithm, Denial, Direction, EncryptionContext, KeyId, KeyName, Operation, Protection,
-    Revision, State, UseRecord, UsedKey, Verdict, VersionNumber, Wrapped,
+    Algorithm, DataKeyUse, Denial, Direction, EncryptionContext, Key, KeyId, KeyName, Operation,
+    Protection, Revision, State, UseRecord, UsedKey, Verdict, VersionNumber, Wrapped,
 };
 use conclave_raft::Replica;
 
@@ -33,6 +33,11 @@ pub(crate) trait Use: Send {
     /// The encryption context that it is bound to.
     fn context(&self) -> &EncryptionContext;
 
+    /// The registered data key that it makes or takes, by what was last prepared.
+    fn data_key(&self) -> Option<Box<DataKeyUse>> {
+        None
+    }
+
     /// Decides and computes on whatever state the node has. Called anew when that state was not current.
     async fn prepare(
         &mut self,
@@ -54,6 +59,20 @@ pub(crate) struct Chosen {
 }
 
 impl Chosen {
+    /// A version whatever its state is, for what the node does by itself; `None` if there is none, or it is destroyed.
+    pub(crate) fn of_version(key: &Key, number: VersionNumber) -> Option<Self> {
+        let version = key.versions.get(number)?;
+        Some(Self {
+            name: key.info.name.clone(),
+            id: key.info.id,
+            protection: key.info.protection,
+            algorithm: key.info.algorithm,
+            number,
+            wrapped: version.wrapped.clone()?,
+            public: version.public.clone(),
+        })
+    }
+
     pub(crate) fn version_ref(&self) -> VersionRef<'_> {
         VersionRef {
             name: &self.name,
@@ -137,6 +156,7 @@ impl NodeContext {
                 operation: it.operation(),
                 key: prepared.key,
                 destination: prepared.destination,
+                data_key: it.data_key(),
                 context: it.context().clone(),
                 count: prepared.count,
                 refusal,

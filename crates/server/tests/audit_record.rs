@@ -28,6 +28,7 @@ fn every_field_of_core_is_found_in_the_published_message() {
         detail: "d".to_owned(),
         destination_key: "k/d".to_owned(),
         destination_version: 11,
+        data_key_id: vec![12; 16],
     };
     let published = Published::decode(record.encode_to_vec().as_slice()).unwrap();
     let expected = Published {
@@ -52,6 +53,7 @@ fn every_field_of_core_is_found_in_the_published_message() {
         detail: "d".to_owned(),
         destination_key: "k/d".to_owned(),
         destination_version: 11,
+        data_key_id: vec![12; 16],
     };
     assert_eq!(published, expected);
     assert_eq!(

@@ -28,6 +28,16 @@ unary! { KeyServiceClient<_>:
     schedule_key_destruction = schedule_key_destruction(ScheduleKeyDestructionRequest) -> Key;
     /// Moves a key or a version from `DESTROY_SCHEDULED` to `DEACTIVATED`.
     cancel_key_destruction = cancel_key_destruction(TransitionRequest) -> Key;
+    /// What becomes of a key's registered data keys when it is rotated.
+    set_rewrap_policy = set_rewrap_policy(SetRewrapPolicyRequest) -> Key;
+    /// Has a key's registered data keys wrapped by its primary version.
+    rewrap_data_keys = rewrap_data_keys(RewrapDataKeysRequest) -> Key;
+    /// One registered data key, without the key itself.
+    get_data_key = get_data_key(GetDataKeyRequest) -> DataKey;
+    /// One page of the registered data keys of a key, in the order of their ids.
+    list_data_keys = list_data_keys(ListDataKeysRequest) -> ListDataKeysResponse;
+    /// Deletes a registered data key.
+    delete_data_key = delete_data_key(DeleteDataKeyRequest) -> DeleteDataKeyResponse;
     /// Gives a key another rotation period, or none.
     set_key_rotation = set_key_rotation(SetKeyRotationRequest) -> Key;
 }

@@ -63,6 +63,7 @@ uses! {
     batch_encrypt: BatchEncrypt(BatchEncryptRequest) -> BatchEncryptResponse;
     batch_decrypt: BatchDecrypt(BatchDecryptRequest) -> BatchDecryptResponse;
     generate_data_key: GenerateDataKey(GenerateDataKeyRequest) -> GenerateDataKeyResponse;
+    decrypt_data_key: DecryptDataKey(DecryptDataKeyRequest) -> DecryptDataKeyResponse;
     re_encrypt: ReEncrypt(ReEncryptRequest) -> ReEncryptResponse;
     generate_random: GenerateRandom(GenerateRandomRequest) -> GenerateRandomResponse;
     generate_mac: GenerateMac(GenerateMacRequest) -> GenerateMacResponse;
@@ -85,12 +86,14 @@ pub struct Decrypted {
 pub struct DataKey {
     /// In clear; empty if asked for without.
     pub plaintext: SecretBytes,
-    /// Encrypted under the key, to be kept beside the data.
+    /// Encrypted under the key, to be kept beside the data; empty if the data key is registered.
     pub ciphertext: Vec<u8>,
     /// The key's name.
     pub key: String,
     /// The key version's number.
     pub version: u32,
+    /// Of a registered data key: 16 bytes.
+    pub id: Option<Vec<u8>>,
 }
 
 /// Writes a method for each use whose answer is handed on as it is.
@@ -148,7 +151,23 @@ impl Client {
         })
     }
 
-    /// Draws a data key.
+    /// Opens a registered data key.
+    ///
+    /// # Errors
+    /// [`ClientError::Call`] if the cluster refuses, or no node answers in time.
+    pub async fn decrypt_data_key(
+        &self,
+        request: v1::DecryptDataKeyRequest,
+    ) -> Result<Decrypted, ClientError> {
+        let mut answer = self.use_key(request).await?;
+        Ok(Decrypted {
+            plaintext: SecretBytes::from_vec(mem::take(&mut answer.plaintext)),
+            key: answer.key,
+            version: answer.version,
+        })
+    }
+
+    /// Draws a data key, and registers it if the request says so.
     ///
     /// # Errors
     /// [`ClientError::Call`] if the cluster refuses, or no node answers in time.
@@ -162,6 +181,7 @@ impl Client {
             ciphertext: answer.ciphertext,
             key: answer.key,
             version: answer.version,
+            id: (!answer.data_key_id.is_empty()).then_some(answer.data_key_id),
         })
     }
 }

@@ -300,26 +300,30 @@ impl State {
                 Ok(Written::Done)
             }
             Change::SetRotation { name, every } => self.set_rotation(place, name, *every),
-            Change::Grant(grant) => {
-                let full = self.access.len() >= GRANTS_MAX && !self.access.contains(grant);
-                if full {
-                    return Err(limit(LimitedThing::Grants, GRANTS_MAX));
-                }
-                self.insert_grant(grant, place.revision);
-                Ok(Written::Done)
-            }
-            Change::Revoke(grant) => {
-                if self.access.is_last_admin(grant) {
-                    return Err(Refusal::LastAdmin);
-                }
-                if self.access.remove(grant, place.revision) {
-                    self.remove_grant(grant);
-                }
-                Ok(Written::Done)
-            }
+            Change::Grant(grant) => self.grant(place, grant),
+            Change::Revoke(grant) => self.revoke(place, grant),
             Change::InitCustody(custody) => self.init_custody(custody),
             Change::Custody(event) => self.custody_event(event),
         }
+    }
+
+    fn grant(&mut self, place: Place, grant: &Grant) -> Answer {
+        let full = self.access.len() >= GRANTS_MAX && !self.access.contains(grant);
+        if full {
+            return Err(limit(LimitedThing::Grants, GRANTS_MAX));
+        }
+        self.insert_grant(grant, place.revision);
+        Ok(Written::Done)
+    }
+
+    fn revoke(&mut self, place: Place, grant: &Grant) -> Answer {
+        if self.access.is_last_admin(grant) {
+            return Err(Refusal::LastAdmin);
+        }
+        if self.access.remove(grant, place.revision) {
+            self.remove_grant(grant);
+        }
+        Ok(Written::Done)
     }
 
     pub(super) fn insert_grant(&mut self, grant: &Grant, revision: Revision) {

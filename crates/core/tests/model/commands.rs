@@ -1,7 +1,7 @@
 //! The commands of steps, as a node would make them.
 
 use crate::reference::Model;
-use crate::steps::{KEYS, Kind, Step, UseStep, key_name, principal};
+use crate::steps::{DataKeyStep, KEYS, Kind, Step, UseStep, key_name, principal};
 use conclave_core::{
     Actor, Algorithm, AttemptId, BatchId, Body, Change, ClusterId, Command, Custodian,
     CustodianName, Custody, CustodyEvent, DataKeyId, DataKeyUse, Direction, EncryptionContext,
@@ -237,10 +237,7 @@ impl Step {
             | Kind::Transition { .. }
             | Kind::SetRotation { .. }
             | Kind::Destroy { .. }
-            | Kind::SetRewrap { .. }
-            | Kind::RequestRewrap { .. }
-            | Kind::Rewrap { .. }
-            | Kind::DeleteDataKey { .. }
+            | Kind::OfDataKeys(_)
             | Kind::Erased(_)
             | Kind::Access { .. }
             | Kind::InitCustody { .. }
@@ -248,7 +245,10 @@ impl Step {
                 request: RequestId([self.request; 16]),
                 attempt: 0,
                 actor: if self.actor == 9
-                    || matches!(self.kind, Kind::Erased(_) | Kind::Rewrap { .. }) && self.actor != 1
+                    || matches!(
+                        self.kind,
+                        Kind::Erased(_) | Kind::OfDataKeys(DataKeyStep::Rewrap { .. })
+                    ) && self.actor != 1
                 {
                     Actor::Node
                 } else {
@@ -329,24 +329,7 @@ impl Step {
                 days,
                 unused_for_ms,
             } => destruction(*key, *version, *days, *unused_for_ms),
-            Kind::SetRewrap {
-                key,
-                by_hand,
-                deactivate_old,
-            } => Change::SetRewrap {
-                name: key_name(*key),
-                policy: RewrapPolicy {
-                    by_hand: *by_hand,
-                    deactivate_old: *deactivate_old,
-                },
-            },
-            Kind::RequestRewrap { key } => Change::RequestRewrap {
-                name: key_name(*key),
-            },
-            Kind::Rewrap { key, count, lie } => rewrap(model, *key, *count, *lie),
-            Kind::DeleteDataKey { id } => Change::DeleteDataKey {
-                id: DataKeyId([*id; 16]),
-            },
+            Kind::OfDataKeys(step) => data_keys(step, model),
             Kind::Erased(ahead) => Change::Erased {
                 through: Revision(model.destroyed.saturating_add_signed((*ahead).into())),
             },
@@ -354,6 +337,29 @@ impl Step {
                 unreachable!("no writes")
             }
         }
+    }
+}
+
+fn data_keys(step: &DataKeyStep, model: &Model) -> Change {
+    match step {
+        DataKeyStep::SetRewrap {
+            key,
+            by_hand,
+            deactivate_old,
+        } => Change::SetRewrap {
+            name: key_name(*key),
+            policy: RewrapPolicy {
+                by_hand: *by_hand,
+                deactivate_old: *deactivate_old,
+            },
+        },
+        DataKeyStep::RequestRewrap { key } => Change::RequestRewrap {
+            name: key_name(*key),
+        },
+        DataKeyStep::Rewrap { key, count, lie } => rewrap(model, *key, *count, *lie),
+        DataKeyStep::DeleteDataKey { id } => Change::DeleteDataKey {
+            id: DataKeyId([*id; 16]),
+        },
     }
 }
 

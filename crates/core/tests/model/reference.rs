@@ -254,6 +254,16 @@ impl Model {
         all.filter(|(at, ..)| *at <= clock).min()
     }
 
+    fn count(&mut self, record: &UseRecord) {
+        for used in record.key.iter().chain(&record.destination) {
+            let key = self.keys.get_mut(used.name.as_str());
+            let number = used.version.expect("an allowed use has one").0 as usize;
+            let version = &mut key.expect("an allowed use has one").versions[number - 1];
+            version.uses += u64::from(record.count);
+            version.last_use = self.time;
+        }
+    }
+
     fn uses(&mut self, index: u64, node: u64, batch: &UseBatch) -> String {
         let refused = "batch refused".to_owned();
         let too_long = |record: &UseRecord| record.source.len() > TEXT_BYTES_MAX;
@@ -298,14 +308,7 @@ impl Model {
                 && self.is_data_key_current(record);
             verdicts.push(if fresh {
                 if record.refusal.is_none() {
-                    for used in record.key.iter().chain(&record.destination) {
-                        let key = self.keys.get_mut(used.name.as_str());
-                        let number = used.version.expect("an allowed use has one").0 as usize;
-                        let version =
-                            &mut key.expect("an allowed use has one").versions[number - 1];
-                        version.uses += u64::from(record.count);
-                        version.last_use = self.time;
-                    }
+                    self.count(record);
                     self.register(index, record);
                 }
                 self.audit += 1;

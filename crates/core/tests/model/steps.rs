@@ -31,6 +31,28 @@ pub(crate) struct UseStep {
     pub(crate) lie: u8,
 }
 
+/// What befalls registered data keys besides their uses.
+#[derive(Clone, Debug)]
+pub(crate) enum DataKeyStep {
+    SetRewrap {
+        key: u8,
+        by_hand: bool,
+        deactivate_old: bool,
+    },
+    RequestRewrap {
+        key: u8,
+    },
+    /// Wraps anew what the key has, up to so many.
+    Rewrap {
+        key: u8,
+        count: u8,
+        lie: u8,
+    },
+    DeleteDataKey {
+        id: u8,
+    },
+}
+
 #[derive(Clone, Debug)]
 pub(crate) enum Kind {
     Form(Vec<u8>),
@@ -65,23 +87,7 @@ pub(crate) enum Kind {
         days: u8,
         unused_for_ms: Option<u32>,
     },
-    SetRewrap {
-        key: u8,
-        by_hand: bool,
-        deactivate_old: bool,
-    },
-    RequestRewrap {
-        key: u8,
-    },
-    /// Wraps anew what the key has, up to so many.
-    Rewrap {
-        key: u8,
-        count: u8,
-        lie: u8,
-    },
-    DeleteDataKey {
-        id: u8,
-    },
+    OfDataKeys(DataKeyStep),
     /// How far behind what was destroyed, or ahead of it.
     Erased(i8),
     Access {
@@ -200,11 +206,11 @@ fn kind() -> impl Strategy<Value = Kind> {
             prop_oneof![Just(None), Just(Some(0)), Just(Some(3_600_000)), (0_u32..5_000).prop_map(Some)]).prop_map(
             |(key, version, days, unused_for_ms)| Kind::Destroy { key, version, days, unused_for_ms }),
         3 => (0_u8..4, any::<bool>(), any::<bool>()).prop_map(
-            |(key, by_hand, deactivate_old)| Kind::SetRewrap { key, by_hand, deactivate_old }),
-        2 => (0_u8..4).prop_map(|key| Kind::RequestRewrap { key }),
+            |(key, by_hand, deactivate_old)| Kind::OfDataKeys(DataKeyStep::SetRewrap { key, by_hand, deactivate_old })),
+        2 => (0_u8..4).prop_map(|key| Kind::OfDataKeys(DataKeyStep::RequestRewrap { key })),
         6 => (0_u8..4, 1_u8..5, prop_oneof![6 => Just(0_u8), 1 => 1_u8..6]).prop_map(
-            |(key, count, lie)| Kind::Rewrap { key, count, lie }),
-        2 => (0_u8..12).prop_map(|id| Kind::DeleteDataKey { id }),
+            |(key, count, lie)| Kind::OfDataKeys(DataKeyStep::Rewrap { key, count, lie })),
+        2 => (0_u8..12).prop_map(|id| Kind::OfDataKeys(DataKeyStep::DeleteDataKey { id })),
         3 => prop_oneof![4 => Just(0_i8), 1 => -3_i8..3].prop_map(Kind::Erased),
         12 => (prop::bool::weighted(0.7), 0_u8..4, 0_u8..3, role()).prop_map(
             |(give, to, scope, role)| Kind::Access { give, to, scope, role }),
@@ -258,17 +264,17 @@ pub(crate) fn data_key_step() -> impl Strategy<Value = Step> {
         4 => (0_u8..2).prop_map(
             |key| Kind::Rotate { key, wrong_id: false, offset: 1, blob: 32 }),
         8 => (0_u8..2, 1_u8..9, prop_oneof![9 => Just(0_u8), 1 => 1_u8..6]).prop_map(
-            |(key, count, lie)| Kind::Rewrap { key, count, lie }),
+            |(key, count, lie)| Kind::OfDataKeys(DataKeyStep::Rewrap { key, count, lie })),
         4 => (0_u8..2, (1_u8..5).prop_map(Some), version_transition()).prop_map(
             |(key, version, transition)| Kind::Transition { key, version, transition }),
         1 => (0_u8..2, prop_oneof![Just(Transition::Suspend), Just(Transition::Resume)]).prop_map(
             |(key, transition)| Kind::Transition { key, version: None, transition }),
         3 => (0_u8..2, any::<bool>(), any::<bool>()).prop_map(
-            |(key, by_hand, deactivate_old)| Kind::SetRewrap { key, by_hand, deactivate_old }),
-        2 => (0_u8..2).prop_map(|key| Kind::RequestRewrap { key }),
+            |(key, by_hand, deactivate_old)| Kind::OfDataKeys(DataKeyStep::SetRewrap { key, by_hand, deactivate_old })),
+        2 => (0_u8..2).prop_map(|key| Kind::OfDataKeys(DataKeyStep::RequestRewrap { key })),
         1 => (0_u8..2, prop::option::of(1_u8..5), prop_oneof![Just(None), Just(Some(0))]).prop_map(
             |(key, version, unused_for_ms)| Kind::Destroy { key, version, days: 1, unused_for_ms }),
-        2 => (0_u8..12).prop_map(|id| Kind::DeleteDataKey { id }),
+        2 => (0_u8..12).prop_map(|id| Kind::OfDataKeys(DataKeyStep::DeleteDataKey { id })),
         1 => (prop::bool::weighted(0.5)).prop_map(|give| {
             let role = Role::UseCompromised;
             Kind::Access { give, to: 0, scope: 1, role }

@@ -196,15 +196,8 @@ impl Model {
                 Ok(self.answer(name))
             }
             Change::Erased { through } => self.note_erased(node, through.0),
-            Change::SetRewrap { name, policy } => {
-                let key = self.live_key(index, name)?;
-                (key.by_hand, key.deactivate_old) = (policy.by_hand, policy.deactivate_old);
-                Ok(self.answer(name))
-            }
-            Change::RequestRewrap { name } => {
-                let key = self.live_key(index, name)?;
-                key.rewrap_below = u32::try_from(key.versions.len()).expect("few versions");
-                Ok(self.answer(name))
+            Change::SetRewrap { .. } | Change::RequestRewrap { .. } => {
+                self.change_rewrap(index, change)
             }
             Change::RewrapDataKeys {
                 name,
@@ -226,6 +219,19 @@ impl Model {
             Change::InitCustody(custody) => self.init_custody(custody),
             Change::Custody(event) => self.custody_event(event),
         }
+    }
+
+    fn change_rewrap(&mut self, index: u64, change: &Change) -> Result<String, &'static str> {
+        let (Change::SetRewrap { name, .. } | Change::RequestRewrap { name }) = change else {
+            unreachable!("told apart before");
+        };
+        let key = self.live_key(index, name)?;
+        if let Change::SetRewrap { policy, .. } = change {
+            (key.by_hand, key.deactivate_old) = (policy.by_hand, policy.deactivate_old);
+        } else {
+            key.rewrap_below = u32::try_from(key.versions.len()).expect("few versions");
+        }
+        Ok(self.answer(name))
     }
 
     fn live_key(&mut self, index: u64, name: &KeyName) -> Result<&mut ModelKey, &'static str> {

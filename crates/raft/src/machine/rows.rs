@@ -14,8 +14,17 @@ use std::ops::Bound::{Excluded, Unbounded};
 pub(crate) const STATE: Database = Database {
     name: "state",
     tables: &[
-        "meta", "keys", "versions", "grants", "custody", "requests", "batches", "audit", "usage",
+        "meta",
+        "keys",
+        "versions",
+        "grants",
+        "custody",
+        "requests",
+        "batches",
+        "audit",
+        "usage",
         "erased",
+        "data-keys",
     ],
 };
 

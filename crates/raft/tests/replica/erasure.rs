@@ -62,6 +62,7 @@ fn create(number: u8) -> Change {
             pre_active: true,
             activate_at: None,
             rotate_every: None,
+            rewrap: conclave_core::RewrapPolicy::default(),
         },
         id: KeyId([number; 16]),
         set: SetId([2; 16]),

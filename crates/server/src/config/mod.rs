@@ -75,12 +75,15 @@ pub struct Config {
 pub struct Keys {
     /// What was used in so many days before is not destroyed, unless whoever asks for it insists.
     pub unused_before_destruction_days: u16,
+    /// Registered data keys that this node wraps anew in a second, at most: 1 to 20,000. 0 counts as 1.
+    pub rewraps_per_second: u16,
 }
 
 impl Default for Keys {
     fn default() -> Self {
         Self {
             unused_before_destruction_days: 7,
+            rewraps_per_second: 1_000,
         }
     }
 }
@@ -89,6 +92,11 @@ impl Keys {
     /// In milliseconds.
     pub(crate) fn unused_before_destruction(&self) -> u64 {
         u64::from(self.unused_before_destruction_days) * 86_400_000
+    }
+
+    /// At least one.
+    pub(crate) fn rewraps_per_second(&self) -> u32 {
+        u32::from(self.rewraps_per_second.max(1))
     }
 }
 

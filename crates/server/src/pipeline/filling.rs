@@ -8,7 +8,7 @@ use crate::limits::{
     BATCH_BYTES_MAX, BATCH_RECORDS_MAX, GATHER_MAX, GATHER_MIN, GATHER_RECORDS_MIN,
     GATHERS_SKIPPED_MAX,
 };
-use conclave_core::UseRecord;
+use conclave_core::{DataKeyUse, UseRecord};
 use std::pin::pin;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -125,7 +125,18 @@ fn estimate(record: &UseRecord) -> usize {
         .sum();
     let keys = record.key.iter().chain(&record.destination);
     let keys: usize = keys.map(|key| key.name.as_str().len() + 32).sum();
-    64 + record.principal.as_str().len() + record.source.len() + context + keys
+    let data_key = match record.data_key.as_deref() {
+        None => 0,
+        Some(DataKeyUse::Of { .. }) => 32,
+        Some(DataKeyUse::Register(new)) => {
+            let labels = new
+                .labels
+                .iter()
+                .map(|(name, value)| name.len() + value.len());
+            32 + new.wrapped.len() + labels.sum::<usize>()
+        }
+    };
+    64 + record.principal.as_str().len() + record.source.len() + context + keys + data_key
 }
 
 #[cfg(test)]
@@ -145,6 +156,7 @@ mod tests {
             operation: Operation::Encrypt,
             key: None,
             destination: None,
+            data_key: None,
             context: EncryptionContext::default(),
             count: 1,
             refusal: None,

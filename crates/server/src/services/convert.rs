@@ -4,9 +4,9 @@ use crate::config::Member;
 use crate::error::ServiceError;
 use crate::limits::{PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX, WAITING_PERIOD_DEFAULT};
 use conclave_core::{
-    Algorithm, Destruction, EncryptionContext, Grant, KeyInfo, KeyName, KeyState, KeyView,
-    KeyringName, Labels, NodeId, PrincipalName, Protection, Role, RotationPeriod, Scope, State,
-    TimeMs, VersionNumber, VersionView, WaitingPeriod,
+    Algorithm, DataKey, DataKeyId, Destruction, EncryptionContext, Grant, KeyInfo, KeyName,
+    KeyState, KeyView, KeyringName, Labels, NodeId, PrincipalName, Protection, RewrapPolicy, Role,
+    RotationPeriod, Scope, State, TimeMs, VersionNumber, VersionView, WaitingPeriod,
 };
 use conclave_crypto::PublicKey;
 use conclave_crypto::sign::{EcdsaForm, Hash, Scheme};
@@ -38,6 +38,39 @@ pub(super) fn context(pairs: BTreeMap<String, String>) -> Result<EncryptionConte
 
 pub(super) fn labels(pairs: BTreeMap<String, String>) -> Result<Labels, ServiceError> {
     Labels::new(pairs).map_err(|e| ServiceError::invalid("labels", e))
+}
+
+pub(super) fn data_key_id(bytes: &[u8]) -> Result<DataKeyId, ServiceError> {
+    let rule = "16 bytes, as GenerateDataKey answered them";
+    DataKeyId::from_slice(bytes).ok_or_else(|| ServiceError::invalid("data_key_id", rule))
+}
+
+/// Behind which data key a page begins.
+pub(super) fn data_key_page(token: &str) -> Result<Option<DataKeyId>, ServiceError> {
+    if token.is_empty() {
+        return Ok(None);
+    }
+    let id = hex::decode(token).ok();
+    let id = id.and_then(|id| DataKeyId::from_slice(&id)).map(Some);
+    id.ok_or_else(|| ServiceError::invalid("page_token", "as a previous page gave it"))
+}
+
+pub(super) fn data_key(name: &KeyName, id: DataKeyId, it: &DataKey) -> wire::DataKey {
+    wire::DataKey {
+        data_key_id: id.as_bytes().to_vec(),
+        key: name.to_string(),
+        version: it.version.0,
+        context: it.context.clone().into(),
+        labels: it.labels.clone().into(),
+        created_at: Some(timestamp(it.created_at)),
+    }
+}
+
+pub(super) fn rewrap_policy(it: wire::RewrapPolicy) -> RewrapPolicy {
+    RewrapPolicy {
+        by_hand: it.by_hand,
+        deactivate_old: it.deactivate_old_versions,
+    }
 }
 
 fn unknown(field: &'static str) -> ServiceError {
@@ -256,6 +289,7 @@ pub(super) fn key(view: KeyView, erasure: Erasure<'_>) -> wire::Key {
         uses: it.usage.count,
         last_used_at: it.usage.last_use().map(timestamp),
         destruction: it.destruction.map(|it| erasure.destruction(&it)),
+        data_keys: it.data_keys,
     };
     wire::Key {
         name: info.name.to_string(),
@@ -272,6 +306,11 @@ pub(super) fn key(view: KeyView, erasure: Erasure<'_>) -> wire::Key {
         rotation_period: info.rotate_every.map(wire_period),
         next_rotation_at: next_rotation.map(timestamp),
         destruction: info.destruction.map(|it| erasure.destruction(&it)),
+        rewrap_policy: Some(wire::RewrapPolicy {
+            by_hand: info.rewrap.by_hand,
+            deactivate_old_versions: info.rewrap.deactivate_old,
+        }),
+        data_keys_to_rewrap: view.rewraps_left,
     }
 }
 

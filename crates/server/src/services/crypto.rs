@@ -1,10 +1,12 @@
 //! `CryptoService`: uses of keys.
 
+mod data_key;
 mod decrypt;
 mod encrypt;
 mod mac;
 mod random;
 mod reencrypt;
+pub(crate) mod rewrap;
 mod session;
 mod sign;
 
@@ -12,7 +14,7 @@ use super::convert;
 use crate::caller::{Caller, Party};
 use crate::context::NodeContext;
 use crate::error::ServiceError;
-use crate::limits::{BATCH_ITEMS_MAX, DATA_KEY_BYTES, PLAINTEXT_BYTES_MAX, RANDOM_BYTES_MAX};
+use crate::limits::{BATCH_ITEMS_MAX, PLAINTEXT_BYTES_MAX, RANDOM_BYTES_MAX};
 use conclave_core::Operation;
 use conclave_proto::v1::{self as wire, crypto_service_server::CryptoService};
 use std::sync::Arc;
@@ -146,49 +148,6 @@ impl CryptoApi {
         Ok(wire::BatchDecryptResponse { results })
     }
 
-    async fn data_key(
-        &self,
-        caller: &Caller,
-        asked: wire::GenerateDataKeyRequest,
-    ) -> Result<wire::GenerateDataKeyResponse, ServiceError> {
-        check_size("aad", &asked.aad, PLAINTEXT_BYTES_MAX)?;
-        let length = if asked.length == 0 { 32 } else { asked.length };
-        if !DATA_KEY_BYTES.contains(&length) {
-            return Err(ServiceError::invalid(
-                "length",
-                "16 to 64 bytes, or 0 for 32",
-            ));
-        }
-        let drawn = self.0.seal.unsealed()?.data_key(&self.0.env).await?;
-        let length = usize::try_from(length).unwrap_or(64);
-        let plaintext = Zeroizing::new(drawn.expose().get(..length).unwrap_or_default().to_vec());
-        let item = encrypt::Item {
-            plaintext: &plaintext,
-            aad: &asked.aad,
-        };
-        let context = convert::context(asked.context)?;
-        let under = encrypt::Under {
-            name: convert::key_name(&asked.key)?,
-            version: None,
-            context: &context,
-            operation: Operation::GenerateDataKey,
-        };
-        let sealed = self.encrypt_items(caller, &under, &[item]).await?;
-        let (key, version) = (sealed.key, sealed.version);
-        let ciphertext = sealed.blobs.into_iter().next().unwrap_or_default();
-        let plaintext = if asked.without_plaintext {
-            Vec::new()
-        } else {
-            std::mem::take(&mut *{ plaintext })
-        };
-        Ok(wire::GenerateDataKeyResponse {
-            plaintext,
-            ciphertext,
-            key,
-            version,
-        })
-    }
-
     async fn random(
         &self,
         caller: &Caller,
@@ -253,6 +212,13 @@ impl CryptoService for CryptoApi {
         request: Request<wire::GenerateDataKeyRequest>,
     ) -> Result<Response<wire::GenerateDataKeyResponse>, Status> {
         single!(self, request, data_key)
+    }
+
+    async fn decrypt_data_key(
+        &self,
+        request: Request<wire::DecryptDataKeyRequest>,
+    ) -> Result<Response<wire::DecryptDataKeyResponse>, Status> {
+        single!(self, request, open_data_key)
     }
 
     async fn re_encrypt(

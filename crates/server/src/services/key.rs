@@ -34,6 +34,10 @@ impl KeyApi {
                 .rotation_period
                 .map(convert::rotation_period)
                 .transpose()?,
+            rewrap: asked
+                .rewrap_policy
+                .map(convert::rewrap_policy)
+                .unwrap_or_default(),
         };
         let context = &self.0;
         let mut id = [0; 16];
@@ -136,7 +140,7 @@ impl KeyApi {
         }
     }
 
-    fn key_of(&self, written: Written) -> Result<wire::Key, ServiceError> {
+    pub(super) fn key_of(&self, written: Written) -> Result<wire::Key, ServiceError> {
         let Written::Key(view) = written else {
             return Err(ServiceError::Outdated);
         };
@@ -193,7 +197,7 @@ impl KeyApi {
                 .keys(&asked.prefix, after.as_ref())
                 .filter(seen)
                 .take(size);
-            let shown = |key: &Key| convert::key(key.view(), self.erasure(state));
+            let shown = |key: &Key| convert::key(state.view(key), self.erasure(state));
             found.map(shown).collect()
         });
         let full = keys.len() == size;
@@ -219,7 +223,7 @@ impl KeyApi {
             NodeContext::require(state.access(), caller, Action::ReadKey, &scope)?;
             let missing = || Denial::KeyNotFound(name.clone());
             let key = state.key(&name).ok_or_else(missing)?;
-            Ok(convert::key(key.view(), self.erasure(state)))
+            Ok(convert::key(state.view(key), self.erasure(state)))
         })
     }
 }
@@ -230,6 +234,24 @@ fn may_read(access: &Access, caller: &Caller, name: &KeyName) -> bool {
         Action::ReadKey,
         &Scope::Keyring(name.keyring()),
     )
+}
+
+/// A write: let in under its request id, done, answered.
+macro_rules! written {
+    ($self:ident, $request:ident, $work:ident) => {{
+        let caller = $self.0.admit(&$request, &$request.get_ref().request_id)?;
+        let answer = $self.$work(&caller, $request.into_inner()).await?;
+        Ok(Response::new(answer))
+    }};
+}
+
+/// The same of a read.
+macro_rules! read {
+    ($self:ident, $request:ident, $work:ident) => {{
+        let caller = $self.0.admit(&$request, &[])?;
+        let answer = $self.$work(&caller, $request.into_inner()).await?;
+        Ok(Response::new(answer))
+    }};
 }
 
 #[tonic::async_trait]
@@ -346,5 +368,40 @@ impl KeyService for KeyApi {
     ) -> Result<Response<wire::Key>, Status> {
         self.transition(request, Transition::CancelDestruction)
             .await
+    }
+
+    async fn set_rewrap_policy(
+        &self,
+        request: Request<wire::SetRewrapPolicyRequest>,
+    ) -> Result<Response<wire::Key>, Status> {
+        written!(self, request, set_rewrap_policy)
+    }
+
+    async fn rewrap_data_keys(
+        &self,
+        request: Request<wire::RewrapDataKeysRequest>,
+    ) -> Result<Response<wire::Key>, Status> {
+        written!(self, request, request_rewrap)
+    }
+
+    async fn get_data_key(
+        &self,
+        request: Request<wire::GetDataKeyRequest>,
+    ) -> Result<Response<wire::DataKey>, Status> {
+        read!(self, request, data_key)
+    }
+
+    async fn list_data_keys(
+        &self,
+        request: Request<wire::ListDataKeysRequest>,
+    ) -> Result<Response<wire::ListDataKeysResponse>, Status> {
+        read!(self, request, list_data_keys)
+    }
+
+    async fn delete_data_key(
+        &self,
+        request: Request<wire::DeleteDataKeyRequest>,
+    ) -> Result<Response<wire::DeleteDataKeyResponse>, Status> {
+        written!(self, request, delete_data_key)
     }
 }

@@ -6,11 +6,13 @@ mod cluster;
 mod convert;
 mod crypto;
 mod custody;
+mod data_keys;
 mod key;
 
 pub(crate) use access::AccessApi;
 pub(crate) use audit::AuditApi;
 pub(crate) use cluster::ClusterApi;
 pub(crate) use crypto::CryptoApi;
+pub(crate) use crypto::rewrap::rewrap;
 pub(crate) use custody::CustodyApi;
 pub(crate) use key::KeyApi;

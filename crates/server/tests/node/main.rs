@@ -253,9 +253,18 @@ async fn a_session_ends_when_the_node_stops() {
 
 /// Exchanges the wrapped material of two keys' first versions in the node's storage.
 fn swap_versions(world: &World, one: &str, other: &str) {
-    const TABLES: [&str; 10] = [
-        "meta", "keys", "versions", "grants", "custody", "requests", "batches", "audit", "usage",
+    const TABLES: [&str; 11] = [
+        "meta",
+        "keys",
+        "versions",
+        "grants",
+        "custody",
+        "requests",
+        "batches",
+        "audit",
+        "usage",
         "erased",
+        "data-keys",
     ];
     assert_eq!(Table::ALL.map(Table::name), TABLES);
     let state = world

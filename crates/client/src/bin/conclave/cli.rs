@@ -86,8 +86,9 @@ pub(crate) enum Command {
     Encrypt(crypt::EncryptArgs),
     /// Decrypt what encrypt made
     Decrypt(crypt::DecryptArgs),
-    /// Draw a key to encrypt data with yourself
-    Datakey(datakey::DatakeyArgs),
+    /// Keys to encrypt data with yourself: drawn, kept by the cluster, opened again
+    #[command(subcommand)]
+    Datakey(datakey::DatakeyCommand),
     /// Bring a ciphertext under the newest version, or under another key, inside the cluster
     Reencrypt(reencrypt::ReencryptArgs),
     /// Make or verify a message authentication code
@@ -155,7 +156,15 @@ mod tests {
             "conclave key cancel-destroy a/b --version 2",
             "conclave encrypt a/b --context k=v --in f --out g",
             "conclave decrypt --key a/b --context k=v --base64",
-            "conclave datakey a/b --plaintext-out f",
+            "conclave datakey generate a/b --plaintext-out f",
+            "conclave datakey generate a/b --register --label disk=7 --context a=b",
+            "conclave datakey decrypt 8f14e45fceea167a5a36dedd4bea2543 --out f",
+            "conclave datakey get 8f14e45fceea167a5a36dedd4bea2543",
+            "conclave datakey list a/b --version 2 --label disk=7",
+            "conclave datakey delete 8f14e45fceea167a5a36dedd4bea2543",
+            "conclave key create a/b --rewrap-by-hand --deactivate-old-versions",
+            "conclave key rewrap a/b --wait",
+            "conclave key set-rewrap a/b --rewrap-by-hand",
             "conclave reencrypt --in f --out g --to a/c",
             "conclave mac a/b --in f",
             "conclave sign a/b --in f --out s",
@@ -221,6 +230,11 @@ mod tests {
                 ErrorKind::ValueValidation,
             ),
             ("conclave random 1025", ErrorKind::ValueValidation),
+            ("conclave datakey get 8f14", ErrorKind::ValueValidation),
+            (
+                "conclave datakey generate a/b --label disk=7",
+                ErrorKind::MissingRequiredArgument,
+            ),
             ("conclave status --timeout soon", ErrorKind::ValueValidation),
             ("conclave status --output xml", ErrorKind::InvalidValue),
             (

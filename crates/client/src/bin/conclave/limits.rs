@@ -20,6 +20,10 @@ pub(crate) const TERMINAL_TEXT_BYTES_MAX: usize = 32 * 1024;
 
 /// Keys that are asked for at once.
 pub(crate) const KEYS_PER_PAGE: u32 = 500;
+/// Registered data keys that are asked for at once.
+pub(crate) const DATA_KEYS_PER_PAGE: u32 = 1_000;
+/// How often a command that waits for data keys to be wrapped anew looks how many are left.
+pub(crate) const REWRAP_LOOK_INTERVAL: Duration = Duration::from_millis(500);
 /// Audit records that are asked for at once.
 pub(crate) const RECORDS_PER_PAGE: u32 = 1_000;
 /// Bytes of a message whose authentication code is made.

@@ -106,6 +106,17 @@ pub(crate) fn hex_bytes(text: &str) -> Result<Bytes, String> {
 #[derive(Clone, Debug)]
 pub(crate) struct Bytes(pub(crate) Vec<u8>);
 
+/// The id of a registered data key.
+#[derive(Clone, Debug)]
+pub(crate) struct DataKeyId(pub(crate) Vec<u8>);
+
+/// 32 hexadecimal digits.
+pub(crate) fn data_key_id(text: &str) -> Result<DataKeyId, String> {
+    let id = hex::decode(text).ok().filter(|id| id.len() == 16);
+    let rule = "write 32 hexadecimal digits, as `conclave datakey list` shows them";
+    id.map(DataKeyId).ok_or_else(|| rule.to_owned())
+}
+
 /// A moment as RFC 3339 writes it.
 pub(crate) fn moment(text: &str) -> Result<prost_types::Timestamp, String> {
     text.parse()

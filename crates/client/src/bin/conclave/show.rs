@@ -83,6 +83,16 @@ pub(crate) fn key_text(key: &v1::Key) -> String {
         let next = time(key.next_rotation_at.as_ref());
         lines.push(format!("rotates:     every {}, next {next}", period(every)));
     }
+    let policy = key.rewrap_policy.unwrap_or_default();
+    if policy.by_hand {
+        lines.push("data keys:   wrapped anew by hand only".to_owned());
+    }
+    if policy.deactivate_old_versions {
+        lines.push("old versions are deactivated once they wrap no registered data key".to_owned());
+    }
+    if key.versions.iter().any(|version| version.data_keys > 0) {
+        lines.push(format!("data keys:   {}", rewrap_progress(key)));
+    }
     if let Some(it) = &key.destruction {
         lines.push(format!("destroyed:   {}", destruction(it)));
     }
@@ -94,14 +104,93 @@ pub(crate) fn key_text(key: &v1::Key) -> String {
     lines.extend(key.versions.iter().map(|version| {
         let (state, created) = (key_state(version.state), time(version.created_at.as_ref()));
         let used = usage(version);
+        let wraps = match version.data_keys {
+            0 => String::new(),
+            1 => ", wraps 1 data key".to_owned(),
+            count => format!(", wraps {} data keys", thousands(count)),
+        };
         let end = version.destruction.as_ref().map(destruction);
         let end = end.map_or_else(String::new, |end| format!(", destroyed {end}"));
         format!(
-            "version {:<4} {state}, created {created}, {used}{end}",
+            "version {:<4} {state}, created {created}, {used}{wraps}{end}",
             version.number
         )
     }));
     lines.join("\n")
+}
+
+/// `12,400 of 20,000 under version 4; 7,600 left on version 3`.
+pub(crate) fn rewrap_progress(key: &v1::Key) -> String {
+    let count = |version: &v1::KeyVersion| version.data_keys;
+    let all: u64 = key.versions.iter().map(count).sum();
+    let primary = key.primary_version;
+    let is_primary = |version: &&v1::KeyVersion| version.number == primary;
+    let done: u64 = key.versions.iter().filter(is_primary).map(count).sum();
+    let (done, total) = (thousands(done), thousands(all));
+    let others = key.versions.iter().filter(|it| !is_primary(it));
+    let left = others.filter(|version| version.data_keys > 0);
+    let left: Vec<String> = left
+        .map(|it| format!("{} left on version {}", thousands(it.data_keys), it.number))
+        .collect();
+    let left = if left.is_empty() {
+        "none left on others".to_owned()
+    } else {
+        left.join(", ")
+    };
+    format!("{done} of {total} under version {primary}; {left}")
+}
+
+/// `12,400`.
+fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// `a=b c=d`.
+pub(crate) fn pairs<'a>(pairs: impl IntoIterator<Item = (&'a String, &'a String)>) -> String {
+    let pairs = pairs.into_iter();
+    let pairs: Vec<String> = pairs
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
+    pairs.join(" ")
+}
+
+/// A registered data key, a line for each thing to know of it.
+pub(crate) fn data_key_text(it: &v1::DataKey) -> String {
+    let mut lines = vec![
+        format!("id:          {}", hex::encode(&it.data_key_id)),
+        format!("key:         {}", key_and_version(&it.key, it.version)),
+        format!("created:     {}", time(it.created_at.as_ref())),
+    ];
+    let context = it
+        .context
+        .iter()
+        .map(|(n, v)| format!("context:     {n}={v}"));
+    let labels = it
+        .labels
+        .iter()
+        .map(|(n, v)| format!("label:       {n}={v}"));
+    lines.extend(context.chain(labels));
+    lines.join("\n")
+}
+
+/// A registered data key.
+pub(crate) fn data_key_json(it: &v1::DataKey) -> Value {
+    json!({
+        "data_key_id": hex::encode(&it.data_key_id),
+        "key": it.key,
+        "version": it.version,
+        "context": it.context,
+        "labels": it.labels,
+        "created_at": time(it.created_at.as_ref()),
+    })
 }
 
 /// `used 12 times, last 2026-01-31T09:00:00Z`.
@@ -151,8 +240,10 @@ pub(crate) fn key_json(key: &v1::Key) -> Value {
             "uses": version.uses,
             "last_used_at": version.last_used_at.as_ref().map(Timestamp::to_string),
             "destruction": version.destruction.as_ref().map(destruction_json),
+            "data_keys": version.data_keys,
         })
     });
+    let policy = key.rewrap_policy.unwrap_or_default();
     json!({
         "name": key.name,
         "key_id": hex::encode(&key.key_id),
@@ -167,6 +258,9 @@ pub(crate) fn key_json(key: &v1::Key) -> Value {
         "rotation_period_seconds": key.rotation_period.as_ref().map(|period| period.seconds),
         "next_rotation_at": key.next_rotation_at.as_ref().map(Timestamp::to_string),
         "destruction": key.destruction.as_ref().map(destruction_json),
+        "data_keys_to_rewrap": key.data_keys_to_rewrap,
+        "rewrap_by_hand": policy.by_hand,
+        "deactivate_old_versions": policy.deactivate_old_versions,
         "revision": key.revision,
     })
 }
@@ -207,6 +301,9 @@ pub(crate) fn audit_text(entry: &v1::AuditEntry) -> String {
     if !record.destination_key.is_empty() {
         let to = key_and_version(&record.destination_key, record.destination_version);
         parts.push(format!("to {to}"));
+    }
+    if !record.data_key_id.is_empty() {
+        parts.push(format!("data key {}", hex::encode(&record.data_key_id)));
     }
     parts.push(
         format!("{} {}", outcome(record.outcome), record.reason)
@@ -261,6 +358,7 @@ pub(crate) fn audit_json(entry: &v1::AuditEntry) -> Value {
             "detail": record.detail,
             "destination_key": record.destination_key,
             "destination_version": record.destination_version,
+            "data_key_id": hex::encode(&record.data_key_id),
         })
     });
     json!({ "sequence": entry.sequence, "leaf": hex::encode(&entry.leaf), "record": record })

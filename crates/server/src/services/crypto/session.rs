@@ -82,6 +82,9 @@ impl CryptoApi {
             Use::GenerateDataKey(it) => {
                 Done::GenerateDataKey(Box::pin(self.data_key(caller, it)).await?)
             }
+            Use::DecryptDataKey(it) => {
+                Done::DecryptDataKey(Box::pin(self.open_data_key(caller, it)).await?)
+            }
             Use::ReEncrypt(it) => Done::ReEncrypt(Box::pin(self.re_encrypt_one(caller, it)).await?),
             Use::GenerateRandom(it) => {
                 Done::GenerateRandom(Box::pin(self.random(caller, it)).await?)
@@ -104,6 +107,7 @@ fn request_id(asked: &use_request::Use) -> &[u8] {
         Use::BatchEncrypt(it) => &it.request_id,
         Use::BatchDecrypt(it) => &it.request_id,
         Use::GenerateDataKey(it) => &it.request_id,
+        Use::DecryptDataKey(it) => &it.request_id,
         Use::ReEncrypt(it) => &it.request_id,
         Use::GenerateRandom(it) => &it.request_id,
         Use::GenerateMac(it) => &it.request_id,

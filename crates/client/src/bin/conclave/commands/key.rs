@@ -1,6 +1,7 @@
 //! `conclave key`.
 
 use super::crypt::context;
+use super::rewrap;
 use crate::destination::Destination;
 use crate::error::CliError;
 use crate::limits::KEYS_PER_PAGE;
@@ -90,6 +91,23 @@ Examples:
     /// Call a destruction off before its date; the key or version is DEACTIVATED then
     #[command(after_help = "Example:\n  conclave key cancel-destroy payments/last-year")]
     CancelDestroy(TransitionArgs),
+    /// Have a key's registered data keys wrapped by its primary version
+    #[command(after_help = "\
+Examples:
+  conclave key rewrap payments/card-pan
+  conclave key rewrap payments/card-pan --wait   until none is left")]
+    Rewrap(rewrap::RewrapArgs),
+    /// Choose what becomes of a key's registered data keys when it is rotated
+    #[command(after_help = "\
+By default they are wrapped anew after each rotation, and older versions stay ACTIVE. With
+--deactivate-old-versions, what was encrypted under an older version directly can no longer be
+decrypted once that version wraps no registered data key.
+
+Examples:
+  conclave key set-rewrap payments/card-pan                             the default
+  conclave key set-rewrap payments/card-pan --rewrap-by-hand
+  conclave key set-rewrap payments/card-pan --deactivate-old-versions")]
+    SetRewrap(rewrap::PolicyArgs),
     /// Have a key rotated by itself whenever its primary version is so old, or never
     #[command(after_help = "\
 Examples:
@@ -121,6 +139,8 @@ pub(crate) struct CreateArgs {
     /// Rotate it by itself whenever its primary version is so old, an hour to ten years [default: never]
     #[arg(long, value_name = "PERIOD", value_parser = period)]
     rotate_every: Option<Duration>,
+    #[command(flatten)]
+    rewrap: rewrap::Policy,
 }
 
 /// How a public key is written.
@@ -191,6 +211,11 @@ pub(crate) async fn run(command: KeyCommand, session: &Session) -> Result<(), Cl
     let key = match command {
         KeyCommand::Public(args) => return public(&client, args, session).await,
         KeyCommand::List { prefix } => return list(&client, &prefix, session).await,
+        KeyCommand::Rewrap(args) => {
+            let key = rewrap::run(&client, args, session).await?;
+            return rewrap::shown(&key, session);
+        }
+        KeyCommand::SetRewrap(args) => client.set_rewrap_policy(args.into()).await,
         KeyCommand::Create(args) => client.create_key(creation(args)?).await,
         KeyCommand::Get { name } => {
             client
@@ -268,6 +293,7 @@ fn creation(args: CreateArgs) -> Result<v1::CreateKeyRequest, CliError> {
         pre_active: args.pre_active || args.activate_at.is_some(),
         activate_at: args.activate_at,
         rotation_period: args.rotate_every,
+        rewrap_policy: Some(args.rewrap.into()),
     })
 }
 

@@ -11,6 +11,7 @@ pub(crate) mod key;
 pub(crate) mod mac;
 pub(crate) mod random;
 pub(crate) mod reencrypt;
+pub(crate) mod rewrap;
 pub(crate) mod sign;
 pub(crate) mod status;
 
@@ -26,7 +27,7 @@ pub(crate) async fn run(command: Command, session: &Session) -> Result<(), CliEr
         Command::Key(command) => key::run(command, session).await,
         Command::Encrypt(args) => crypt::encrypt(args, session).await,
         Command::Decrypt(args) => crypt::decrypt(args, session).await,
-        Command::Datakey(args) => datakey::run(args, session).await,
+        Command::Datakey(command) => datakey::run(command, session).await,
         Command::Reencrypt(args) => reencrypt::run(args, session).await,
         Command::Mac(args) => mac::run(args, session).await,
         Command::Sign(args) => sign::sign(args, session).await,
