@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "what does not work fails its test")]
 
+mod data_keys;
 mod destruction;
 mod public_keys;
 mod world;
@@ -251,21 +252,23 @@ async fn a_session_ends_when_the_node_stops() {
     assert_eq!(replies.message().await.unwrap(), None);
 }
 
+/// Of the state.
+const TABLES: [&str; 11] = [
+    "meta",
+    "keys",
+    "versions",
+    "grants",
+    "custody",
+    "requests",
+    "batches",
+    "audit",
+    "usage",
+    "erased",
+    "data-keys",
+];
+
 /// Exchanges the wrapped material of two keys' first versions in the node's storage.
 fn swap_versions(world: &World, one: &str, other: &str) {
-    const TABLES: [&str; 11] = [
-        "meta",
-        "keys",
-        "versions",
-        "grants",
-        "custody",
-        "requests",
-        "batches",
-        "audit",
-        "usage",
-        "erased",
-        "data-keys",
-    ];
     assert_eq!(Table::ALL.map(Table::name), TABLES);
     let state = world
         .storage
