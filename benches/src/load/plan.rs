@@ -16,6 +16,10 @@ pub enum Operation {
     Decrypt,
     /// Draw a data key of 32 bytes
     DataKey,
+    /// Draw a data key of 32 bytes that the cluster keeps
+    RegisterDataKey,
+    /// Open a registered data key
+    OpenDataKey,
     /// Create a key; every name is new
     CreateKey,
     /// Encrypt --batch messages in one call
@@ -136,6 +140,8 @@ impl Plan {
             Operation::Encrypt
             | Operation::Decrypt
             | Operation::DataKey
+            | Operation::RegisterDataKey
+            | Operation::OpenDataKey
             | Operation::CreateKey
             | Operation::Random => 1,
         }

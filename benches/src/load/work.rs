@@ -10,6 +10,8 @@ use tonic::Code;
 
 /// Ciphertexts that are made beforehand for `decrypt`.
 const CIPHERTEXTS: usize = 16;
+/// Data keys that are registered beforehand for `open-data-key`.
+const DATA_KEYS: usize = 16;
 
 /// Why a request failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,12 +63,13 @@ pub struct Work {
     plaintext: Vec<u8>,
     batch: usize,
     ciphertexts: Vec<Vec<u8>>,
+    data_keys: Vec<Vec<u8>>,
     new_keys: String,
     turns: AtomicU64,
 }
 
 impl Work {
-    /// Creates the key if it is missing, and what `decrypt` is to open.
+    /// Creates the key if it is missing, and what is to be opened.
     ///
     /// # Errors
     /// If the cluster refuses, or the key is there with another protection.
@@ -80,6 +83,7 @@ impl Work {
             plaintext: (0..plan.payload_bytes).map(|at| (at % 251) as u8).collect(),
             batch: plan.batch as usize,
             ciphertexts: Vec::new(),
+            data_keys: Vec::new(),
             new_keys: format!("{keyring}/load-{}", hex::encode(&run[..6])),
             turns: AtomicU64::new(0),
         };
@@ -91,6 +95,14 @@ impl Work {
             for _ in 0..CIPHERTEXTS {
                 let answer = client.encrypt(work.encrypt_request()).await?;
                 work.ciphertexts.push(answer.ciphertext);
+            }
+        }
+        if plan.operation == Operation::OpenDataKey {
+            for _ in 0..DATA_KEYS {
+                let drawn = client
+                    .generate_data_key(work.data_key_request(true))
+                    .await?;
+                work.data_keys.extend(drawn.id);
             }
         }
         Ok(work)
@@ -127,7 +139,9 @@ impl Work {
         match self.operation {
             Operation::Encrypt => self.encrypt(client).await,
             Operation::Decrypt => self.decrypt(client, turn).await,
-            Operation::DataKey => self.data_key(client).await,
+            Operation::DataKey => self.data_key(client, false).await,
+            Operation::RegisterDataKey => self.data_key(client, true).await,
+            Operation::OpenDataKey => self.open_data_key(client, turn).await,
             Operation::CreateKey => self.create_key(client, turn).await,
             Operation::BatchEncrypt => self.batch_encrypt(client).await,
             Operation::BatchDecrypt => self.batch_decrypt(client, turn).await,
@@ -172,14 +186,33 @@ impl Work {
         self.check_opened(answer.plaintext.expose()).map(|()| 1)
     }
 
-    async fn data_key(&self, client: &Client) -> Result<u64, Failure> {
-        let key = self.key.clone();
-        let request = v1::GenerateDataKeyRequest {
-            key,
+    fn data_key_request(&self, register: bool) -> v1::GenerateDataKeyRequest {
+        v1::GenerateDataKeyRequest {
+            key: self.key.clone(),
+            register,
+            ..Default::default()
+        }
+    }
+
+    async fn data_key(&self, client: &Client, register: bool) -> Result<u64, Failure> {
+        let request = self.data_key_request(register);
+        let answer = client.generate_data_key(request).await?;
+        let is_kept = !answer.ciphertext.is_empty() || answer.id.is_some();
+        if answer.plaintext.expose().len() == 32 && is_kept {
+            Ok(1)
+        } else {
+            Err(wrong("a data key has not 32 bytes"))
+        }
+    }
+
+    async fn open_data_key(&self, client: &Client, turn: u64) -> Result<u64, Failure> {
+        let place = usize::try_from(turn).unwrap_or_default() % self.data_keys.len();
+        let request = v1::DecryptDataKeyRequest {
+            data_key_id: self.data_keys[place].clone(),
             ..Default::default()
         };
-        let answer = client.generate_data_key(request).await?;
-        if answer.plaintext.expose().len() == 32 && !answer.ciphertext.is_empty() {
+        let answer = client.decrypt_data_key(request).await?;
+        if answer.plaintext.expose().len() == 32 {
             Ok(1)
         } else {
             Err(wrong("a data key has not 32 bytes"))

@@ -162,7 +162,7 @@ async fn a_repeated_request_registers_once() {
     };
     let silent = draw(&world, without).await.unwrap();
     assert!(silent.plaintext.is_empty());
-    let reused = [
+    let changed = [
         wire::GenerateDataKeyRequest {
             context: pairs(&[("disk", "8")]),
             ..drawing(1)
@@ -176,7 +176,7 @@ async fn a_repeated_request_registers_once() {
             ..drawing(1)
         },
     ];
-    for request in reused {
+    for request in changed {
         let refused = draw(&world, request).await.unwrap_err();
         assert_eq!(refusal(&refused).1, "REQUEST_ID_REUSED");
     }
@@ -334,7 +334,12 @@ async fn a_policy_by_hand_waits_to_be_asked() {
     rotate(&world, KEY).await;
     let waiting = key(&world, KEY).await;
     assert_eq!(waiting.data_keys_to_rewrap, 0);
-    let states = |key: &wire::Key| key.versions.iter().map(|it| it.state()).collect::<Vec<_>>();
+    let states = |key: &wire::Key| {
+        key.versions
+            .iter()
+            .map(wire::KeyVersion::state)
+            .collect::<Vec<_>>()
+    };
     assert_eq!(states(&waiting), [wire::KeyState::Active; 2]);
     let request = wire::RewrapDataKeysRequest {
         name: KEY.to_owned(),
