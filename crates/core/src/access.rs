@@ -86,6 +86,8 @@ pub enum Action {
     Unseal,
     /// Read the audit log.
     ReadAudit,
+    /// Change a key's labels.
+    LabelKey,
 }
 
 impl Action {
@@ -97,9 +99,12 @@ impl Action {
             Self::UseCompromised => &[Role::UseCompromised],
             Self::ReadKey => &[Admin, Operator, User],
             Self::CreateKey | Self::DestroyKey | Self::ManageAccess | Self::InitCustody => &[Admin],
-            Self::RotateKey | Self::ChangeState | Self::Seal | Self::Unseal | Self::ReadAudit => {
-                &[Admin, Operator]
-            }
+            Self::RotateKey
+            | Self::ChangeState
+            | Self::Seal
+            | Self::Unseal
+            | Self::ReadAudit
+            | Self::LabelKey => &[Admin, Operator],
         }
     }
 }
@@ -159,6 +164,21 @@ impl Access {
 
     /// Whether `principal` may do `action` somewhere.
     pub fn permits_anywhere(&self, principal: &PrincipalName, action: Action) -> bool {
+        self.scopes(principal, action).next().is_some()
+    }
+
+    /// Where `principal` may do `action`.
+    pub fn scopes(
+        &self,
+        principal: &PrincipalName,
+        action: Action,
+    ) -> impl Iterator<Item = &Scope> {
+        self.of(principal)
+            .filter(move |grant| action.roles().contains(&grant.role))
+            .map(|grant| &grant.scope)
+    }
+
+    fn of(&self, principal: &PrincipalName) -> impl Iterator<Item = &Grant> {
         let first = Grant {
             principal: principal.clone(),
             scope: Scope::All,
@@ -166,8 +186,7 @@ impl Access {
         };
         self.grants
             .range(first..)
-            .take_while(|grant| &grant.principal == principal)
-            .any(|grant| action.roles().contains(&grant.role))
+            .take_while(move |grant| &grant.principal == principal)
     }
 
     /// Whether this is the one grant that lets anybody administer the cluster.

@@ -17,6 +17,7 @@ use crate::period::{RotationPeriod, WaitingPeriod};
 use crate::planted::{Bug, is_planted};
 use crate::uses::UseBatch;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// One entry of the replicated log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -183,6 +184,15 @@ pub enum Change {
         /// Which one.
         id: DataKeyId,
     },
+    /// Other labels for a key.
+    SetLabels {
+        /// Which key.
+        name: KeyName,
+        /// Added, or given another value.
+        set: Labels,
+        /// Names of labels that are taken away; those that it does not have are passed over.
+        remove: BTreeSet<String>,
+    },
 }
 
 /// A new key, as its owner wants it.
@@ -220,6 +230,7 @@ impl Change {
             Self::RequestRewrap { .. } => "RequestRewrap",
             Self::RewrapDataKeys { .. } => "RewrapDataKeys",
             Self::DeleteDataKey { .. } => "DeleteDataKey",
+            Self::SetLabels { .. } => "UpdateKeyLabels",
             Self::Grant(_) => "Grant",
             Self::Revoke(_) => "Revoke",
             Self::InitCustody(_) => "InitCustody",
@@ -252,6 +263,7 @@ impl Change {
             | Self::RequestRewrap { .. }
             | Self::RewrapDataKeys { .. }
             | Self::DeleteDataKey { .. }
+            | Self::SetLabels { .. }
             | Self::Grant(_)
             | Self::Revoke(_)
             | Self::Custody(_) => true,
@@ -301,6 +313,7 @@ impl Change {
             | Self::RequestRewrap { .. }
             | Self::RewrapDataKeys { .. }
             | Self::DeleteDataKey { .. }
+            | Self::SetLabels { .. }
             | Self::Grant(_)
             | Self::Revoke(_)
             | Self::InitCustody(_)

@@ -2,7 +2,7 @@
 
 use crate::limits::{PAIRS_BYTES_MAX, PAIRS_MAX};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use thiserror::Error;
 
 /// Why a map of pairs is refused.
@@ -75,6 +75,26 @@ impl Pairs {
             }
         }
         Ok(Self(pairs))
+    }
+
+    /// The value of that name.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
+    /// With others set, and some removed.
+    ///
+    /// # Errors
+    /// If there would be too many, or too large ones.
+    pub(crate) fn changed(
+        &self,
+        set: &Self,
+        remove: &BTreeSet<String>,
+    ) -> Result<Self, PairsError> {
+        let mut pairs = self.0.clone();
+        pairs.retain(|name, _| !remove.contains(name));
+        pairs.extend(set.0.clone());
+        Self::new(pairs)
     }
 
     /// In the order of the names.

@@ -52,5 +52,8 @@ pub use lifecycle::{KeyState, Transition};
 pub use names::{CustodianName, KeyName, KeyringName, NameError, PrincipalName};
 pub use outcome::{Outcome, Refusal, Written};
 pub use period::{RotationPeriod, RotationPeriodError, WaitingPeriod, WaitingPeriodError};
-pub use state::{CorruptRow, Denial, DueRewrap, RowChange, State, Table, UsePermit};
+pub use state::{
+    CorruptRow, Denial, DueRewrap, KeyFilter, KeyListing, KeyPage, LabelFilter, RowChange,
+    SeenKeyrings, State, Table, UsePermit,
+};
 pub use uses::{BatchId, Direction, Operation, UseBatch, UseRecord, UseRefusal, UsedKey, Verdict};

@@ -200,6 +200,8 @@ pub enum ActionName {
     DestroyKey,
     /// See [`Action::DestroyKey`]; of a registered data key.
     DeleteDataKey,
+    /// See [`Action::LabelKey`].
+    LabelKey,
 }
 
 impl ActionName {
@@ -214,6 +216,7 @@ impl ActionName {
             Self::Seal => Action::Seal,
             Self::Unseal => Action::Unseal,
             Self::DestroyKey | Self::DeleteDataKey => Action::DestroyKey,
+            Self::LabelKey => Action::LabelKey,
         }
     }
 }
@@ -227,6 +230,7 @@ fn describe(action: ActionName) -> &'static str {
         }
         ActionName::DestroyKey => "destroy keys of this keyring (it takes admin)",
         ActionName::DeleteDataKey => "delete data keys of this keyring (it takes admin)",
+        ActionName::LabelKey => "label keys of this keyring (it takes admin or operator)",
         ActionName::ManageAccess => "manage access to this keyring (it takes admin)",
         ActionName::InitCustody => "hold the ceremony (it takes admin on '*')",
         ActionName::Seal => "seal a node (it takes admin or operator on '*', or a custodian)",
@@ -245,6 +249,10 @@ pub enum LimitedThing {
     Versions,
     /// In the cluster.
     Grants,
+    /// Of a key.
+    Labels,
+    /// Of a key, names and values together.
+    LabelBytes,
 }
 
 impl std::fmt::Display for LimitedThing {
@@ -253,6 +261,8 @@ impl std::fmt::Display for LimitedThing {
             Self::Keys => "the cluster holds as many keys as it may",
             Self::Versions => "the key has as many versions as it may: create another key",
             Self::Grants => "the cluster holds as many grants as it may",
+            Self::Labels => "the key would have more labels than it may: remove some",
+            Self::LabelBytes => "the key's labels would have more bytes than they may: remove some",
         })
     }
 }
@@ -272,6 +282,8 @@ pub enum Malformation {
     AlgorithmProtection,
     /// A step that takes more to be said, or a date.
     Transition,
+    /// Labels to be removed that are too many or too long, or to be set as well.
+    Labels,
 }
 
 impl std::fmt::Display for Malformation {
@@ -288,6 +300,9 @@ impl std::fmt::Display for Malformation {
                 "the algorithm is offered at protection SOFTWARE only: no HSM has it"
             }
             Self::Transition => "this step cannot be asked for by itself",
+            Self::Labels => {
+                "labels to be removed are at most 32 with 8 KiB together, and none of them is set as well"
+            }
         })
     }
 }

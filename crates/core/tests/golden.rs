@@ -278,6 +278,14 @@ fn later_changes() -> Vec<(&'static str, Change)> {
             },
         ),
         ("request-rewrap", Change::RequestRewrap { name: key_name() }),
+        (
+            "set-labels",
+            Change::SetLabels {
+                name: key_name(),
+                set: Pairs::new([("tier".to_owned(), "1".to_owned())].into()).expect("small"),
+                remove: BTreeSet::from(["env".to_owned()]),
+            },
+        ),
     ]
 }
 
@@ -379,7 +387,7 @@ fn data_key_uses() -> Vec<UseRecord> {
 /// A use that the state of its time allows.
 fn counted() -> UseRecord {
     let used = UsedKey {
-        revision: Revision(30),
+        revision: Revision(31),
         ..record(0, None).key.expect("it has one")
     };
     UseRecord {
@@ -471,6 +479,17 @@ fn refusals() -> Vec<Refusal> {
     all
 }
 
+/// What came with labels.
+fn finding_refusals() -> Vec<Refusal> {
+    let limit = |what| Refusal::LimitReached { what, max: 32 };
+    vec![
+        Refusal::PermissionDenied(ActionName::LabelKey),
+        Refusal::Malformed(Malformation::Labels),
+        limit(LimitedThing::Labels),
+        limit(LimitedThing::LabelBytes),
+    ]
+}
+
 #[test]
 fn outcomes_are_read_and_written_as_before() {
     let mut state = State::new();
@@ -489,7 +508,7 @@ fn outcomes_are_read_and_written_as_before() {
         ("verdicts".to_owned(), Outcome::Verdicts(verdicts)),
         ("batch-refused".to_owned(), Outcome::BatchRefused),
     ];
-    for (n, refusal) in refusals().into_iter().enumerate() {
+    for (n, refusal) in refusals().into_iter().chain(finding_refusals()).enumerate() {
         let reason = refusal.reason().to_lowercase().replace('_', "-");
         all.push((
             format!("refusal-{n:02}-{reason}"),

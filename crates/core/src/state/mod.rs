@@ -11,6 +11,8 @@ mod decide;
 mod destruction;
 mod journal;
 mod keys;
+mod labels;
+mod list;
 mod load;
 mod requests;
 mod rewrap;
@@ -21,6 +23,7 @@ mod uses;
 mod writes;
 
 pub use decide::{Denial, UsePermit};
+pub use list::{KeyFilter, KeyListing, KeyPage, LabelFilter, SeenKeyrings};
 pub use load::CorruptRow;
 pub use rewrap::DueRewrap;
 pub use rows::{RowChange, Table};
@@ -160,11 +163,11 @@ impl State {
     }
 
     /// Keys behind `after` in the order of their names, whose names begin with `prefix`.
-    pub fn keys<'a>(
-        &'a self,
-        prefix: &'a str,
+    pub fn keys<'s>(
+        &'s self,
+        prefix: &str,
         after: Option<&KeyName>,
-    ) -> impl Iterator<Item = &'a Key> {
+    ) -> impl Iterator<Item = &'s Key> {
         let from = match after {
             Some(name) if name.as_str() >= prefix => Excluded(name.as_str()),
             Some(_) | None => Included(prefix),

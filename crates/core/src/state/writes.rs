@@ -2,6 +2,7 @@
 
 use super::custody::describe_event;
 use super::journal::Note;
+use super::labels::describe_labels;
 use super::requests::{Remembered, is_old};
 use super::{Place, State};
 use crate::access::{Grant, Scope};
@@ -31,6 +32,7 @@ impl State {
             | Change::RequestRewrap { .. }
             | Change::RewrapDataKeys { .. }
             | Change::DeleteDataKey { .. }
+            | Change::SetLabels { .. }
             | Change::Grant(_)
             | Change::Revoke(_)
             | Change::InitCustody(_) => true,
@@ -125,6 +127,9 @@ impl State {
                 self.key_note(name, Some(*to), String::new())
             }
             Change::DeleteDataKey { id } => self.data_key_note(*id),
+            Change::SetLabels { name, set, remove } => {
+                self.key_note(name, None, describe_labels(set, remove))
+            }
             Change::Erased { through } => detail(format!("destroyed up to revision {through}")),
             Change::Grant(it) | Change::Revoke(it) => {
                 detail(format!("{} on {} for {}", it.role, it.scope, it.principal))
@@ -192,6 +197,7 @@ impl State {
                 (ActionName::DeleteDataKey, scope)
             }
             Change::Transition { name, .. } => (ActionName::ChangeState, on(name)),
+            Change::SetLabels { name, .. } => (ActionName::LabelKey, on(name)),
             Change::ScheduleDestruction { name, .. } => (ActionName::DestroyKey, on(name)),
             // A node says it of itself; nobody else may.
             Change::Erased { .. } => (ActionName::DestroyKey, Scope::All),
@@ -300,6 +306,7 @@ impl State {
                 Ok(Written::Done)
             }
             Change::SetRotation { name, every } => self.set_rotation(place, name, *every),
+            Change::SetLabels { name, set, remove } => self.set_labels(place, name, set, remove),
             Change::Grant(grant) => self.grant(place, grant),
             Change::Revoke(grant) => self.revoke(place, grant),
             Change::InitCustody(custody) => self.init_custody(custody),

@@ -72,7 +72,8 @@ fn wrong_permission_checked() {
         | Action::ChangeState
         | Action::Seal
         | Action::Unseal
-        | Action::ReadAudit => matches!(role, Role::Admin | Role::Operator),
+        | Action::ReadAudit
+        | Action::LabelKey => matches!(role, Role::Admin | Role::Operator),
     };
     for role in ROLES {
         for held in [Scope::All, ring("a")] {

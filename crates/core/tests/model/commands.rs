@@ -1,5 +1,6 @@
 //! The commands of steps, as a node would make them.
 
+use crate::finding;
 use crate::reference::Model;
 use crate::steps::{DataKeyStep, KEYS, Kind, Step, UseStep, key_name, principal};
 use conclave_core::{
@@ -238,6 +239,7 @@ impl Step {
             | Kind::SetRotation { .. }
             | Kind::Destroy { .. }
             | Kind::OfDataKeys(_)
+            | Kind::Finding(_)
             | Kind::Erased(_)
             | Kind::Access { .. }
             | Kind::InitCustody { .. }
@@ -319,10 +321,7 @@ impl Step {
                 version: version.map(|n| VersionNumber(n.into())),
                 transition: *transition,
             },
-            Kind::SetRotation { key, hours: every } => Change::SetRotation {
-                name: key_name(*key),
-                every: every.map(hours),
-            },
+            Kind::SetRotation { key, hours } => set_rotation(*key, *hours),
             Kind::Destroy {
                 key,
                 version,
@@ -330,6 +329,7 @@ impl Step {
                 unused_for_ms,
             } => destruction(*key, *version, *days, *unused_for_ms),
             Kind::OfDataKeys(step) => data_keys(step, model),
+            Kind::Finding(step) => finding::change(step),
             Kind::Erased(ahead) => Change::Erased {
                 through: Revision(model.destroyed.saturating_add_signed((*ahead).into())),
             },
@@ -424,6 +424,13 @@ fn algorithm(id: u8) -> Algorithm {
 
 fn hours(count: u8) -> RotationPeriod {
     RotationPeriod::from_ms(u64::from(count) * 3_600_000).expect("within its bounds")
+}
+
+fn set_rotation(key: u8, every: Option<u8>) -> Change {
+    Change::SetRotation {
+        name: key_name(key),
+        every: every.map(hours),
+    }
 }
 
 fn rotation(model: &Model, key: u8, wrong_id: bool, offset: u8, blob: u16) -> Change {

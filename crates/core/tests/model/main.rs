@@ -2,6 +2,8 @@
 
 mod commands;
 mod data_keys;
+mod finding;
+mod paging;
 mod reference;
 mod steps;
 mod writes;
@@ -92,6 +94,12 @@ fn check_agreement(model: &Model, state: &State) {
         assert_eq!(key.info.state, expected.state);
         assert_eq!(key.info.id.0, expected.id);
         assert_eq!(key.info.revision.0, expected.revision);
+        assert!(
+            key.info.labels.iter().eq(expected
+                .labels
+                .iter()
+                .map(|(k, v)| (k.as_str(), v.as_str())))
+        );
         assert_eq!(key.info.activate_at.map(|at| at.0), expected.activate_at);
         assert_eq!(
             key.info.rotate_every.map(RotationPeriod::as_ms),
@@ -154,6 +162,7 @@ fn check_access(model: &Model, state: &State) {
         Action::Seal,
         Action::Unseal,
         Action::ReadAudit,
+        Action::LabelKey,
     ];
     for who in 0..4 {
         let who = principal(who);

@@ -22,6 +22,7 @@ pub(crate) struct ModelKey {
     pub(crate) by_hand: bool,
     pub(crate) deactivate_old: bool,
     pub(crate) rewrap_below: u32,
+    pub(crate) labels: BTreeMap<String, String>,
     pub(crate) revision: u64,
 }
 
@@ -347,6 +348,7 @@ pub(crate) fn roles(action: Action) -> &'static [Role] {
         | Action::ChangeState
         | Action::Seal
         | Action::Unseal
-        | Action::ReadAudit => &[Admin, Operator],
+        | Action::ReadAudit
+        | Action::LabelKey => &[Admin, Operator],
     }
 }

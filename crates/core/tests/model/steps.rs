@@ -53,6 +53,17 @@ pub(crate) enum DataKeyStep {
     },
 }
 
+/// What helps to find keys.
+#[derive(Clone, Debug)]
+pub(crate) enum FindingStep {
+    /// Sets labels, with values so long, and removes others.
+    Label {
+        key: u8,
+        set: Vec<(u8, u16)>,
+        remove: Vec<u8>,
+    },
+}
+
 #[derive(Clone, Debug)]
 pub(crate) enum Kind {
     Form(Vec<u8>),
@@ -88,6 +99,7 @@ pub(crate) enum Kind {
         unused_for_ms: Option<u32>,
     },
     OfDataKeys(DataKeyStep),
+    Finding(FindingStep),
     /// How far behind what was destroyed, or ahead of it.
     Erased(i8),
     Access {
@@ -211,6 +223,9 @@ fn kind() -> impl Strategy<Value = Kind> {
         6 => (0_u8..4, 1_u8..5, prop_oneof![6 => Just(0_u8), 1 => 1_u8..6]).prop_map(
             |(key, count, lie)| Kind::OfDataKeys(DataKeyStep::Rewrap { key, count, lie })),
         2 => (0_u8..12).prop_map(|id| Kind::OfDataKeys(DataKeyStep::DeleteDataKey { id })),
+        4 => (0_u8..4, prop::collection::vec((0_u8..40, prop_oneof![9 => 0_u16..3, 1 => 4_000_u16..4_100]), 0..24),
+            prop::collection::vec(0_u8..40, 0..4)).prop_map(
+            |(key, set, remove)| Kind::Finding(FindingStep::Label { key, set, remove })),
         3 => prop_oneof![4 => Just(0_i8), 1 => -3_i8..3].prop_map(Kind::Erased),
         12 => (prop::bool::weighted(0.7), 0_u8..4, 0_u8..3, role()).prop_map(
             |(give, to, scope, role)| Kind::Access { give, to, scope, role }),

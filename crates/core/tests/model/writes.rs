@@ -116,6 +116,7 @@ impl Model {
             | Change::Transition { name, .. }
             | Change::SetRotation { name, .. }
             | Change::SetRewrap { name, .. }
+            | Change::SetLabels { name, .. }
             | Change::RequestRewrap { name } => (&[Admin, Operator], ring(name)),
             Change::DeleteDataKey { id } => {
                 let Some(found) = self.data_keys.get(&id.0) else {
@@ -199,6 +200,7 @@ impl Model {
             Change::SetRewrap { .. } | Change::RequestRewrap { .. } => {
                 self.change_rewrap(index, change)
             }
+            Change::SetLabels { name, set, remove } => self.label(index, name, set, remove),
             Change::RewrapDataKeys {
                 name,
                 id,
@@ -307,6 +309,7 @@ impl Model {
             by_hand: spec.rewrap.by_hand,
             deactivate_old: spec.rewrap.deactivate_old,
             rewrap_below: 0,
+            labels: spec.labels.clone().into(),
             revision: index,
         };
         self.keys.insert(spec.name.to_string(), key);
@@ -451,7 +454,7 @@ impl Model {
         Ok("done".to_owned())
     }
 
-    fn answer(&self, name: &KeyName) -> String {
+    pub(crate) fn answer(&self, name: &KeyName) -> String {
         let key = &self.keys[name.as_str()];
         let primary = u32::try_from(key.versions.len()).expect("few versions");
         key_class(key.state, primary, &key.states())
@@ -483,6 +486,7 @@ fn asked(change: &Change) -> String {
         | Change::RequestRewrap { .. }
         | Change::RewrapDataKeys { .. }
         | Change::DeleteDataKey { .. }
+        | Change::SetLabels { .. }
         | Change::Grant(_)
         | Change::Revoke(_)
         | Change::Custody(_) => {
