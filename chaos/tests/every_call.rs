@@ -76,6 +76,11 @@ async fn keys(client: &Client, target: &Target<'_>) -> Vec<Made> {
         ..v1::GetPublicKeyRequest::default()
     };
     let list = v1::ListKeysRequest::default();
+    let label = v1::UpdateKeyLabelsRequest {
+        name: key.to_owned(),
+        set: [("owned".to_owned(), "by me".to_owned())].into(),
+        ..v1::UpdateKeyLabelsRequest::default()
+    };
     let keyring = keyring_of(key);
     let hidden =
         |list: &v1::ListKeysResponse| list.keys.iter().all(|key| keyring_of(&key.name) != keyring);
@@ -84,6 +89,7 @@ async fn keys(client: &Client, target: &Target<'_>) -> Vec<Made> {
         denied("GetKey", client.get_key(requests::get_key(key)).await),
         denied("GetPublicKey", client.get_public_key(public).await),
         blind("ListKeys", client.list_keys(list).await, hidden),
+        denied("UpdateKeyLabels", client.update_key_labels(label).await),
         denied("RotateKey", client.rotate_key(rotate).await),
         denied("ActivateKey", client.activate_key(step.clone()).await),
         denied("SuspendKey", client.suspend_key(step.clone()).await),

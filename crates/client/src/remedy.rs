@@ -13,6 +13,7 @@ fn by_reason(reason: &str) -> Option<&'static str> {
         "NODE_UNSEALED" => "nothing: the node serves already",
         "CUSTODY_NOT_INITIALIZED" => "an administrator runs `conclave custody init` once",
         "KEY_NOT_FOUND" => "look for the name with `conclave key list`",
+        "PAGE_TOKEN_INVALID" => "begin the list again, without a page token",
         "VERSION_NOT_FOUND" => "look for the version with `conclave key get`",
         "PERMISSION_DENIED" => {
             "see your roles with `conclave access whoami`, and ask an administrator of the keyring"

@@ -136,7 +136,7 @@ impl NodeContext {
                 "seal or unseal nodes",
                 "a custodian, or admin or operator on '*'",
             ),
-            Action::CreateKey | Action::RotateKey | Action::ChangeState => {
+            Action::CreateKey | Action::RotateKey | Action::ChangeState | Action::LabelKey => {
                 ("change keys of this keyring", "admin or operator on it")
             }
             Action::DestroyKey => ("destroy keys of this keyring", "admin on it"),

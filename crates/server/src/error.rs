@@ -1,6 +1,7 @@
 //! Why a call fails, and the one place where gRPC codes are born.
 
 use crate::custody::ShareProblem;
+use crate::page_token::PageTokenError;
 use conclave_core::limits::DATA_KEYS_MAX;
 use conclave_core::{DataKeyId, Denial, NodeId, Refusal, UseRefusal};
 use conclave_crypto::CryptoError;
@@ -26,6 +27,9 @@ pub enum ServiceError {
         /// What it must be.
         rule: String,
     },
+    /// A page token is none, or that of another list.
+    #[error("page_token: {0}")]
+    PageToken(#[from] PageTokenError),
     /// The caller may not use the key, or its state forbids it.
     #[error(transparent)]
     Denied(#[from] Denial),
@@ -190,6 +194,7 @@ impl ServiceError {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Invalid { .. } => "INVALID_REQUEST",
+            Self::PageToken(_) => "PAGE_TOKEN_INVALID",
             Self::Denied(denial) => denial.refusal().as_str(),
             Self::Forbidden { .. } => "PERMISSION_DENIED",
             Self::Refused(refusal) => refusal.reason(),
@@ -223,6 +228,7 @@ impl ServiceError {
     pub fn code(&self) -> Code {
         match self {
             Self::Invalid { .. }
+            | Self::PageToken(_)
             | Self::Ciphertext(_)
             | Self::MacInvalid { .. }
             | Self::SignatureInvalid { .. }
@@ -264,6 +270,7 @@ impl ServiceError {
             Self::DataKeysFull => Some(UseRefusal::LimitReached),
             Self::Invalid { .. }
             | Self::UnknownDataKey(_)
+            | Self::PageToken(_)
             | Self::Forbidden { .. }
             | Self::Refused(_)
             | Self::Share(_)

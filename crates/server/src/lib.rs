@@ -15,6 +15,7 @@ mod jobs;
 pub mod limits;
 mod loaded;
 mod node;
+mod page_token;
 mod parallel;
 mod peer_gate;
 mod pipeline;

@@ -12,6 +12,8 @@ unary! { KeyServiceClient<_>:
     get_public_key = get_public_key(GetPublicKeyRequest) -> PublicKey;
     /// One page of the keys whose name starts with a prefix, in the order of their names.
     list_keys = list_keys(ListKeysRequest) -> ListKeysResponse;
+    /// Sets some labels of a key and removes others.
+    update_key_labels = update_key_labels(UpdateKeyLabelsRequest) -> Key;
     /// Makes a new primary version.
     rotate_key = rotate_key(RotateKeyRequest) -> Key;
     /// Moves a key or a version from `PRE_ACTIVE` to `ACTIVE`.

@@ -74,6 +74,7 @@ identified!(
     SealRequest,
     SubmitShareRequest wipes share,
     TransitionRequest,
+    UpdateKeyLabelsRequest,
     VerifyMacRequest wipes message,
 );
 

@@ -73,7 +73,7 @@ pub(super) fn rewrap_policy(it: wire::RewrapPolicy) -> RewrapPolicy {
     }
 }
 
-fn unknown(field: &'static str) -> ServiceError {
+pub(super) fn unknown(field: &'static str) -> ServiceError {
     ServiceError::invalid(field, "this version does not know the value")
 }
 

@@ -7,8 +7,8 @@ use crate::error::ServiceError;
 use crate::limits::WRITE_CONFLICTS_MAX;
 use crate::rotation::NextVersion;
 use conclave_core::{
-    Access, Action, Change, Denial, Key, KeyId, KeyName, KeySpec, Refusal, Scope, State,
-    Transition, VersionNumber, Written,
+    Action, Change, Denial, KeyId, KeySpec, Refusal, Scope, State, Transition, VersionNumber,
+    Written,
 };
 use conclave_proto::v1::{self as wire, key_service_server::KeyService};
 use std::sync::Arc;
@@ -133,7 +133,7 @@ impl KeyApi {
         self.key_of(self.0.write(caller, change).await?)
     }
 
-    fn erasure<'a>(&'a self, state: &'a State) -> convert::Erasure<'a> {
+    pub(super) fn erasure<'a>(&'a self, state: &'a State) -> convert::Erasure<'a> {
         convert::Erasure {
             state,
             members: &self.0.config.members,
@@ -181,33 +181,6 @@ impl KeyApi {
         })
     }
 
-    async fn list(
-        &self,
-        caller: &Caller,
-        asked: wire::ListKeysRequest,
-    ) -> Result<wire::ListKeysResponse, ServiceError> {
-        let size = convert::page_size(asked.page_size)?;
-        let after = convert::optional_key_name(&asked.page_token)
-            .map_err(|_| ServiceError::invalid("page_token", "as a previous page gave it"))?;
-        let consistency = convert::consistency(asked.consistency)?;
-        let replica = self.0.read(caller, consistency).await?;
-        let keys: Vec<wire::Key> = replica.with_state(|state| {
-            let seen = |key: &&Key| may_read(state.access(), caller, &key.info.name);
-            let found = state
-                .keys(&asked.prefix, after.as_ref())
-                .filter(seen)
-                .take(size);
-            let shown = |key: &Key| convert::key(state.view(key), self.erasure(state));
-            found.map(shown).collect()
-        });
-        let full = keys.len() == size;
-        let next_page_token = keys.last().filter(|_| full).map(|key| key.name.clone());
-        Ok(wire::ListKeysResponse {
-            next_page_token: next_page_token.unwrap_or_default(),
-            keys,
-        })
-    }
-
     async fn get(
         &self,
         caller: &Caller,
@@ -226,14 +199,6 @@ impl KeyApi {
             Ok(convert::key(state.view(key), self.erasure(state)))
         })
     }
-}
-
-fn may_read(access: &Access, caller: &Caller, name: &KeyName) -> bool {
-    access.permits(
-        &caller.principal,
-        Action::ReadKey,
-        &Scope::Keyring(name.keyring()),
-    )
 }
 
 /// A write: let in under its request id, done, answered.
@@ -403,5 +368,12 @@ impl KeyService for KeyApi {
         request: Request<wire::DeleteDataKeyRequest>,
     ) -> Result<Response<wire::DeleteDataKeyResponse>, Status> {
         written!(self, request, delete_data_key)
+    }
+
+    async fn update_key_labels(
+        &self,
+        request: Request<wire::UpdateKeyLabelsRequest>,
+    ) -> Result<Response<wire::Key>, Status> {
+        written!(self, request, update_labels)
     }
 }

@@ -132,6 +132,84 @@ pub(crate) enum Protection {
     Software,
 }
 
+/// `NAME=VALUE`, or `NAME` for any value: a label to look for.
+pub(crate) fn label_filter(text: &str) -> Result<v1::LabelFilter, String> {
+    let (name, value) = match text.split_once('=') {
+        Some((name, value)) => (name, Some(value.to_owned())),
+        None => (text, None),
+    };
+    if name.is_empty() {
+        return Err("write NAME=VALUE, or NAME for any value, as in team=cards".to_owned());
+    }
+    Ok(v1::LabelFilter {
+        name: name.to_owned(),
+        value,
+    })
+}
+
+/// A key's state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum State {
+    /// Not in service yet
+    PreActive,
+    /// In service
+    Active,
+    /// Decrypts only, until it is resumed
+    Suspended,
+    /// Out of service
+    Deactivated,
+    /// Its material may be known to others
+    Compromised,
+    /// Waits for its destruction
+    DestroyScheduled,
+    /// Gone
+    Destroyed,
+}
+
+impl From<State> for v1::KeyState {
+    fn from(state: State) -> Self {
+        match state {
+            State::PreActive => Self::PreActive,
+            State::Active => Self::Active,
+            State::Suspended => Self::Suspended,
+            State::Deactivated => Self::Deactivated,
+            State::Compromised => Self::Compromised,
+            State::DestroyScheduled => Self::DestroyScheduled,
+            State::Destroyed => Self::Destroyed,
+        }
+    }
+}
+
+/// What a key is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Purpose {
+    /// Encrypt and decrypt
+    Encrypt,
+    /// Make and verify message authentication codes
+    Mac,
+    /// Sign and verify
+    Sign,
+}
+
+impl From<Purpose> for v1::Purpose {
+    fn from(purpose: Purpose) -> Self {
+        match purpose {
+            Purpose::Encrypt => Self::Encrypt,
+            Purpose::Mac => Self::Mac,
+            Purpose::Sign => Self::Sign,
+        }
+    }
+}
+
+impl From<Protection> for v1::Protection {
+    fn from(protection: Protection) -> Self {
+        match protection {
+            Protection::Hsm => Self::Hsm,
+            Protection::Software => Self::Software,
+        }
+    }
+}
+
 /// What a key is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Algorithm {
@@ -267,6 +345,16 @@ mod tests {
         assert_eq!(pair("a="), Ok(("a".to_owned(), String::new())));
         assert!(pair("=b").is_err());
         assert!(pair("ab").is_err());
+    }
+
+    #[test]
+    fn a_label_is_looked_for_with_and_without_its_value() {
+        let parsed = |text| label_filter(text).map(|it| (it.name, it.value));
+        let value = |value: &str| Some(value.to_owned());
+        assert_eq!(parsed("a=b=c"), Ok(("a".to_owned(), value("b=c"))));
+        assert_eq!(parsed("a="), Ok(("a".to_owned(), value(""))));
+        assert_eq!(parsed("a"), Ok(("a".to_owned(), None)));
+        assert!(parsed("=b").is_err() && parsed("").is_err());
     }
 
     #[test]

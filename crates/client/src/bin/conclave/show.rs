@@ -10,6 +10,11 @@ pub(crate) fn time(at: Option<&Timestamp>) -> String {
     at.map_or_else(|| "-".to_owned(), Timestamp::to_string)
 }
 
+/// The day of a moment.
+pub(crate) fn day(at: Option<&Timestamp>) -> String {
+    time(at).chars().take(10).collect()
+}
+
 /// A moment in milliseconds since the Unix epoch, RFC 3339.
 pub(crate) fn time_ms(at: u64) -> String {
     let seconds = i64::try_from(at / 1_000).unwrap_or(i64::MAX);
@@ -388,6 +393,13 @@ mod tests {
         assert_eq!(time_ms(0), "1970-01-01T00:00:00Z");
         assert_eq!(time_ms(951_827_696_789), "2000-02-29T12:34:56.789Z");
         assert_eq!(time(None), "-");
+        assert_eq!(
+            (
+                day(None).as_str(),
+                day(Some(&Timestamp::default())).as_str()
+            ),
+            ("-", "1970-01-01")
+        );
     }
 
     #[test]

@@ -1,17 +1,15 @@
 //! `conclave key`.
 
 use super::crypt::context;
-use super::rewrap;
+use super::{finding, rewrap};
 use crate::destination::Destination;
 use crate::error::CliError;
-use crate::limits::KEYS_PER_PAGE;
 use crate::parse::{Algorithm, Protection, key_name, moment, pair, period, waiting_period};
 use crate::session::Session;
-use crate::{output, show, table};
+use crate::{output, show};
 use clap::{Args, Subcommand, ValueEnum};
-use conclave_client::{Client, ClientError, v1};
+use conclave_client::{Client, v1};
 use prost_types::{Duration, Timestamp};
-use serde_json::{Value, json};
 use std::path::PathBuf;
 use tokio::io::AsyncWriteExt as _;
 
@@ -28,14 +26,20 @@ Examples:
     Create(CreateArgs),
     /// List keys, in the order of their names
     #[command(after_help = "\
+All that is given must hold.
+
 Examples:
-  conclave key list              all that you may see
-  conclave key list payments/    those of one keyring")]
-    List {
-        /// Only names that begin like this
-        #[arg(default_value = "")]
-        prefix: String,
-    },
+  conclave key list                                   all that you may see
+  conclave key list payments/                         those of one keyring
+  conclave key list --label team=cards --label tier   of one team, and with any tier
+  conclave key list payments/ --state active --purpose sign")]
+    List(finding::ListArgs),
+    /// Set labels of a key, and remove others
+    #[command(after_help = "\
+Examples:
+  conclave key label payments/card-pan team=cards tier=1
+  conclave key label payments/card-pan env=prod --remove tier")]
+    Label(finding::LabelArgs),
     /// Show a key and its versions
     #[command(after_help = "Example:\n  conclave key get payments/card-pan --output json")]
     Get {
@@ -210,7 +214,8 @@ pub(crate) async fn run(command: KeyCommand, session: &Session) -> Result<(), Cl
     let client = session.client()?;
     let key = match command {
         KeyCommand::Public(args) => return public(&client, args, session).await,
-        KeyCommand::List { prefix } => return list(&client, &prefix, session).await,
+        KeyCommand::List(args) => return finding::list(&client, args, session).await,
+        KeyCommand::Label(args) => client.update_key_labels(args.request()?).await,
         KeyCommand::Rewrap(args) => {
             let key = rewrap::run(&client, args, session).await?;
             return rewrap::shown(&key, session);
@@ -321,75 +326,4 @@ async fn public(client: &Client, args: PublicArgs, session: &Session) -> Result<
     let written = out.writer().write_all(&bytes).await;
     written.map_err(CliError::file("write", out.path()))?;
     out.finish().await
-}
-
-async fn list(client: &Client, prefix: &str, session: &Session) -> Result<(), CliError> {
-    let keys = all(client, prefix).await?;
-    let json = || Value::from(keys.iter().map(show::key_json).collect::<Vec<_>>());
-    session
-        .output
-        .print(|| list_text(&keys), || json!({ "keys": json() }))
-}
-
-async fn all(client: &Client, prefix: &str) -> Result<Vec<v1::Key>, ClientError> {
-    let mut keys = Vec::new();
-    let mut page_token = String::new();
-    loop {
-        let request = v1::ListKeysRequest {
-            prefix: prefix.to_owned(),
-            page_size: KEYS_PER_PAGE,
-            page_token,
-            ..v1::ListKeysRequest::default()
-        };
-        let page = client.list_keys(request).await?;
-        keys.extend(page.keys);
-        page_token = page.next_page_token;
-        if page_token.is_empty() {
-            return Ok(keys);
-        }
-    }
-}
-
-fn list_text(keys: &[v1::Key]) -> String {
-    let row = |key: &v1::Key| {
-        vec![
-            key.name.clone(),
-            show::key_state(key.state),
-            show::protection(key.protection),
-            show::algorithm(key.algorithm),
-            key.primary_version.to_string(),
-            show::time(key.created_at.as_ref()),
-        ]
-    };
-    let headings = [
-        "NAME",
-        "STATE",
-        "PROTECTION",
-        "ALGORITHM",
-        "PRIMARY",
-        "CREATED",
-    ];
-    table::render(&headings, &keys.iter().map(row).collect::<Vec<_>>())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn keys_are_a_table() {
-        let key = v1::Key {
-            name: "a/b".into(),
-            state: 2,
-            protection: 1,
-            algorithm: 1,
-            primary_version: 3,
-            ..v1::Key::default()
-        };
-        assert_eq!(
-            list_text(&[key]),
-            "NAME  STATE   PROTECTION  ALGORITHM    PRIMARY  CREATED\n\
-             a/b   ACTIVE  SOFTWARE    AES_256_GCM  3        -"
-        );
-    }
 }

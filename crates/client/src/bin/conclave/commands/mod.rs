@@ -7,6 +7,7 @@ pub(crate) mod completions;
 pub(crate) mod crypt;
 pub(crate) mod custody;
 pub(crate) mod datakey;
+pub(crate) mod finding;
 pub(crate) mod key;
 pub(crate) mod mac;
 pub(crate) mod random;
