@@ -88,6 +88,8 @@ pub enum Action {
     ReadAudit,
     /// Change a key's labels.
     LabelKey,
+    /// Create, move and delete aliases.
+    ManageAliases,
 }
 
 impl Action {
@@ -98,7 +100,11 @@ impl Action {
             Self::UseKey => &[User],
             Self::UseCompromised => &[Role::UseCompromised],
             Self::ReadKey => &[Admin, Operator, User],
-            Self::CreateKey | Self::DestroyKey | Self::ManageAccess | Self::InitCustody => &[Admin],
+            Self::CreateKey
+            | Self::DestroyKey
+            | Self::ManageAccess
+            | Self::InitCustody
+            | Self::ManageAliases => &[Admin],
             Self::RotateKey
             | Self::ChangeState
             | Self::Seal

@@ -2,6 +2,7 @@
 //! bytes, wrapped material) was done by the proposer and is in here.
 
 use crate::access::Grant;
+use crate::alias::ExpectedAlias;
 use crate::codec::{self, DecodeError};
 use crate::context::Labels;
 use crate::custody::{Custody, CustodyEvent};
@@ -193,6 +194,20 @@ pub enum Change {
         /// Names of labels that are taken away; those that it does not have are passed over.
         remove: BTreeSet<String>,
     },
+    /// Another name for a key, or another key for such a name.
+    SetAlias {
+        /// The name.
+        alias: KeyName,
+        /// Of this key.
+        target: KeyName,
+        /// What must be so before.
+        expected: ExpectedAlias,
+    },
+    /// The end of an alias. Its key stays.
+    DeleteAlias {
+        /// Which one.
+        alias: KeyName,
+    },
 }
 
 /// A new key, as its owner wants it.
@@ -231,6 +246,12 @@ impl Change {
             Self::RewrapDataKeys { .. } => "RewrapDataKeys",
             Self::DeleteDataKey { .. } => "DeleteDataKey",
             Self::SetLabels { .. } => "UpdateKeyLabels",
+            Self::SetAlias {
+                expected: ExpectedAlias::Absent,
+                ..
+            } => "CreateAlias",
+            Self::SetAlias { .. } => "UpdateAlias",
+            Self::DeleteAlias { .. } => "DeleteAlias",
             Self::Grant(_) => "Grant",
             Self::Revoke(_) => "Revoke",
             Self::InitCustody(_) => "InitCustody",
@@ -264,6 +285,8 @@ impl Change {
             | Self::RewrapDataKeys { .. }
             | Self::DeleteDataKey { .. }
             | Self::SetLabels { .. }
+            | Self::SetAlias { .. }
+            | Self::DeleteAlias { .. }
             | Self::Grant(_)
             | Self::Revoke(_)
             | Self::Custody(_) => true,
@@ -314,6 +337,8 @@ impl Change {
             | Self::RewrapDataKeys { .. }
             | Self::DeleteDataKey { .. }
             | Self::SetLabels { .. }
+            | Self::SetAlias { .. }
+            | Self::DeleteAlias { .. }
             | Self::Grant(_)
             | Self::Revoke(_)
             | Self::InitCustody(_)

@@ -14,6 +14,7 @@
 )]
 
 pub mod access;
+pub mod alias;
 pub mod audit;
 mod codec;
 pub mod command;
@@ -33,6 +34,7 @@ mod state;
 pub mod uses;
 
 pub use access::{Access, Action, Grant, Role, Scope};
+pub use alias::{Alias, AliasView, ExpectedAlias};
 pub use audit::{AuditOutcome, AuditRecord, AuditTree};
 pub use codec::DecodeError;
 pub use command::{Actor, Body, Change, Command, KeySpec, Write};
@@ -53,7 +55,7 @@ pub use names::{CustodianName, KeyName, KeyringName, NameError, PrincipalName};
 pub use outcome::{Outcome, Refusal, Written};
 pub use period::{RotationPeriod, RotationPeriodError, WaitingPeriod, WaitingPeriodError};
 pub use state::{
-    CorruptRow, Denial, DueRewrap, KeyFilter, KeyListing, KeyPage, LabelFilter, RowChange,
-    SeenKeyrings, State, Table, UsePermit,
+    AliasPage, CorruptRow, Denial, DueRewrap, KeyFilter, KeyListing, KeyPage, LabelFilter,
+    RowChange, SeenKeyrings, State, Table, UsePermit,
 };
 pub use uses::{BatchId, Direction, Operation, UseBatch, UseRecord, UseRefusal, UsedKey, Verdict};

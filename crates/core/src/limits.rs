@@ -17,6 +17,10 @@ pub const DATA_KEYS_MAX: usize = 1_000_000;
 pub const DATA_KEY_WRAPPED_BYTES_MAX: usize = 512;
 /// Data keys that one command wraps anew.
 pub const REWRAPS_PER_COMMAND_MAX: usize = 256;
+/// Aliases of the cluster.
+pub const ALIASES_MAX: usize = 100_000;
+/// Aliases of one key.
+pub const ALIASES_PER_KEY_MAX: usize = 100;
 /// Grants of the cluster.
 pub const GRANTS_MAX: usize = 100_000;
 /// Answers remembered for one principal; the oldest is forgotten first.

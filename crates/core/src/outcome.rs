@@ -1,9 +1,10 @@
 //! What became of a command.
 
 use crate::access::Action;
+use crate::alias::AliasView;
 use crate::codec::{self, DecodeError};
 use crate::ids::{DataKeyId, VersionNumber};
-use crate::key::KeyView;
+use crate::key::{KeyView, Purpose};
 use crate::lifecycle::{KeyState, Transition};
 use crate::names::KeyName;
 use crate::period::write_length;
@@ -47,6 +48,8 @@ pub enum Written {
     Done,
     /// The key as it was right after.
     Key(Box<KeyView>),
+    /// The alias as it was right after, or right before it was deleted.
+    Alias(Box<AliasView>),
 }
 
 /// Why a write was not done. Nothing changed but the audit log.
@@ -153,6 +156,63 @@ pub enum Refusal {
     /// Nothing of a destroyed key can be changed.
     #[error("key {0} is DESTROYED: nothing of it can be changed any more")]
     Destroyed(KeyName),
+    /// No such alias.
+    #[error("there is no alias {0}")]
+    AliasNotFound(KeyName),
+    /// The name is an alias's.
+    #[error("there is an alias {alias} already, of key {key}: keys and aliases share their names")]
+    AliasExists {
+        /// The name.
+        alias: KeyName,
+        /// Its key.
+        key: KeyName,
+    },
+    /// Keys are changed by their own names only.
+    #[error(
+        "{alias} is an alias of key {key}: this takes the key's own name, so that nobody changes another key than meant"
+    )]
+    NamedByAlias {
+        /// The name.
+        alias: KeyName,
+        /// Its key.
+        key: KeyName,
+    },
+    /// An alias and its key are of one keyring.
+    #[error(
+        "alias {alias} and key {key} are of different keyrings: an alias is of its key's keyring, whose roles say who may use \
+         it"
+    )]
+    AliasKeyring {
+        /// The name.
+        alias: KeyName,
+        /// The key.
+        key: KeyName,
+    },
+    /// An alias moves between keys of one purpose only.
+    #[error(
+        "alias {alias} is of key {earlier}, which is for {from}, and key {key} is for {to}: whoever uses the alias would find \
+         a key that cannot do what they ask for; delete the alias first, if that is meant"
+    )]
+    AliasPurpose {
+        /// The name.
+        alias: KeyName,
+        /// The key that it is of.
+        earlier: KeyName,
+        /// What that is for.
+        from: Purpose,
+        /// The key that it was to be of.
+        key: KeyName,
+        /// What that is for.
+        to: Purpose,
+    },
+    /// Somebody else was quicker.
+    #[error("alias {alias} is of key {key} by now: look again before you move it")]
+    AliasMoved {
+        /// The name.
+        alias: KeyName,
+        /// The key that it is of.
+        key: KeyName,
+    },
 }
 
 struct Length(u64);
@@ -202,6 +262,8 @@ pub enum ActionName {
     DeleteDataKey,
     /// See [`Action::LabelKey`].
     LabelKey,
+    /// See [`Action::ManageAliases`].
+    ManageAliases,
 }
 
 impl ActionName {
@@ -217,6 +279,7 @@ impl ActionName {
             Self::Unseal => Action::Unseal,
             Self::DestroyKey | Self::DeleteDataKey => Action::DestroyKey,
             Self::LabelKey => Action::LabelKey,
+            Self::ManageAliases => Action::ManageAliases,
         }
     }
 }
@@ -231,6 +294,7 @@ fn describe(action: ActionName) -> &'static str {
         ActionName::DestroyKey => "destroy keys of this keyring (it takes admin)",
         ActionName::DeleteDataKey => "delete data keys of this keyring (it takes admin)",
         ActionName::LabelKey => "label keys of this keyring (it takes admin or operator)",
+        ActionName::ManageAliases => "set or delete aliases of this keyring (it takes admin)",
         ActionName::ManageAccess => "manage access to this keyring (it takes admin)",
         ActionName::InitCustody => "hold the ceremony (it takes admin on '*')",
         ActionName::Seal => "seal a node (it takes admin or operator on '*', or a custodian)",
@@ -253,6 +317,10 @@ pub enum LimitedThing {
     Labels,
     /// Of a key, names and values together.
     LabelBytes,
+    /// In the cluster.
+    Aliases,
+    /// Of a key.
+    AliasesOfKey,
 }
 
 impl std::fmt::Display for LimitedThing {
@@ -262,6 +330,8 @@ impl std::fmt::Display for LimitedThing {
             Self::Versions => "the key has as many versions as it may: create another key",
             Self::Grants => "the cluster holds as many grants as it may",
             Self::Labels => "the key would have more labels than it may: remove some",
+            Self::Aliases => "the cluster holds as many aliases as it may: delete some",
+            Self::AliasesOfKey => "the key has as many aliases as it may: delete some",
             Self::LabelBytes => "the key's labels would have more bytes than they may: remove some",
         })
     }
@@ -328,6 +398,12 @@ impl Refusal {
             Self::RecentlyUsed { .. } => "KEY_IN_USE",
             Self::DataKeysLeft { .. } => "DATA_KEYS_LEFT",
             Self::DataKeyNotFound(_) => "DATA_KEY_NOT_FOUND",
+            Self::AliasNotFound(_) => "ALIAS_NOT_FOUND",
+            Self::AliasExists { .. } => "ALIAS_EXISTS",
+            Self::NamedByAlias { .. } => "NAMED_BY_ALIAS",
+            Self::AliasKeyring { .. } => "ALIAS_KEYRING",
+            Self::AliasPurpose { .. } => "ALIAS_PURPOSE",
+            Self::AliasMoved { .. } => "ALIAS_MOVED",
         }
     }
 }

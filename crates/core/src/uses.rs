@@ -78,7 +78,7 @@ pub enum Direction {
 /// The key of a use, as the decision saw it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct UsedKey {
-    /// As asked for, or as found in the ciphertext.
+    /// As asked for, or as found in the ciphertext; the key's own if there is one.
     pub name: KeyName,
     /// `None` if there was no such key.
     pub id: Option<KeyId>,
@@ -86,6 +86,9 @@ pub struct UsedKey {
     pub version: Option<VersionNumber>,
     /// Of the key; 0 if there was none.
     pub revision: Revision,
+    /// The alias by which it was asked for; `name` is the key's own. A key's revision changes with its aliases, so that
+    /// nothing more is compared (docs/adr/0012).
+    pub alias: Option<KeyName>,
 }
 
 /// Why a use was refused or failed. Stable: programs depend on the names.

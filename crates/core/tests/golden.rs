@@ -5,11 +5,11 @@
 use conclave_core::{
     Actor, Algorithm, AttemptId, AuditOutcome, AuditRecord, AuditSequence, BatchId, Body, Change,
     ClusterId, Command, Custodian, CustodianName, Custody, CustodyEvent, DataKeyId, DataKeyUse,
-    EncryptionContext, Generation, Grant, KekNumber, KeyId, KeyName, KeySpec, KeyState,
-    KeyringName, LogIndex, Material, NewDataKey, NodeId, Operation, Outcome, Pairs, PrincipalName,
-    Protection, Refusal, RequestId, Revision, RewrapPolicy, Rewrapped, Role, RootWrapped,
-    RotationPeriod, Scope, SetId, State, Table, TimeMs, Transition, UseBatch, UseRecord,
-    UseRefusal, UsedKey, Verdict, VersionNumber, WaitingPeriod, Wrapped, Write, Written,
+    EncryptionContext, ExpectedAlias, Generation, Grant, KekNumber, KeyId, KeyName, KeySpec,
+    KeyState, KeyringName, LogIndex, Material, NewDataKey, NodeId, Operation, Outcome, Pairs,
+    PrincipalName, Protection, Purpose, Refusal, RequestId, Revision, RewrapPolicy, Rewrapped,
+    Role, RootWrapped, RotationPeriod, Scope, SetId, State, Table, TimeMs, Transition, UseBatch,
+    UseRecord, UseRefusal, UsedKey, Verdict, VersionNumber, WaitingPeriod, Wrapped, Write, Written,
     outcome::{ActionName, LimitedThing, Malformation},
 };
 use prost::Message as _;
@@ -116,6 +116,7 @@ fn record(revision: u64, refusal: Option<UseRefusal>) -> UseRecord {
         id: Some(KeyId([7; 16])),
         version: Some(VersionNumber(1)),
         revision: Revision(revision),
+        alias: None,
     };
     UseRecord {
         request: RequestId([9; 16]),
@@ -226,6 +227,14 @@ fn changes() -> Vec<(&'static str, Change)> {
     ]
 }
 
+fn set_alias(alias: &str, target: KeyName, expected: ExpectedAlias) -> Change {
+    Change::SetAlias {
+        alias: KeyName::new(alias).expect("a good name"),
+        target,
+        expected,
+    }
+}
+
 /// What came later, in the same way.
 fn later_changes() -> Vec<(&'static str, Change)> {
     let set_rotation = Change::SetRotation {
@@ -278,6 +287,14 @@ fn later_changes() -> Vec<(&'static str, Change)> {
             },
         ),
         ("request-rewrap", Change::RequestRewrap { name: key_name() }),
+    ]
+}
+
+/// What helps to find keys, in the same way.
+fn finding_changes() -> Vec<(&'static str, Change)> {
+    let other = |name| KeyName::new(name).expect("a good name");
+    let (next, old) = (other("payments/next"), other("payments/old"));
+    vec![
         (
             "set-labels",
             Change::SetLabels {
@@ -286,6 +303,19 @@ fn later_changes() -> Vec<(&'static str, Change)> {
                 remove: BTreeSet::from(["env".to_owned()]),
             },
         ),
+        (
+            "create-alias",
+            set_alias("payments/pan", key_name(), ExpectedAlias::Absent),
+        ),
+        (
+            "create-other-alias",
+            set_alias("payments/old", key_name(), ExpectedAlias::Absent),
+        ),
+        (
+            "update-alias",
+            set_alias("payments/pan", next, ExpectedAlias::Of(key_name())),
+        ),
+        ("delete-alias", Change::DeleteAlias { alias: old }),
     ]
 }
 
@@ -306,7 +336,8 @@ fn commands() -> Vec<(&'static str, Command)> {
     };
     let root = || Actor::Principal(principal("root"));
     let mut all = vec![("form", command(form))];
-    for (n, (name, change)) in (1..).zip(changes().into_iter().chain(later_changes())) {
+    let changes = [changes(), later_changes(), finding_changes()].concat();
+    for (n, (name, change)) in (1..).zip(changes) {
         all.push((name, write(n, root(), change)));
     }
     let node_event = Change::Custody(CustodyEvent::Resumed);
@@ -387,7 +418,8 @@ fn data_key_uses() -> Vec<UseRecord> {
 /// A use that the state of its time allows.
 fn counted() -> UseRecord {
     let used = UsedKey {
-        revision: Revision(31),
+        revision: Revision(35),
+        alias: Some(KeyName::new("payments/pan").expect("a good name")),
         ..record(0, None).key.expect("it has one")
     };
     UseRecord {
@@ -479,32 +511,67 @@ fn refusals() -> Vec<Refusal> {
     all
 }
 
-/// What came with labels.
+/// What came with labels and aliases.
 fn finding_refusals() -> Vec<Refusal> {
     let limit = |what| Refusal::LimitReached { what, max: 32 };
+    let (alias, key) = (
+        KeyName::new("payments/pan").expect("a good name"),
+        key_name(),
+    );
     vec![
         Refusal::PermissionDenied(ActionName::LabelKey),
         Refusal::Malformed(Malformation::Labels),
         limit(LimitedThing::Labels),
         limit(LimitedThing::LabelBytes),
+        Refusal::PermissionDenied(ActionName::ManageAliases),
+        limit(LimitedThing::Aliases),
+        limit(LimitedThing::AliasesOfKey),
+        Refusal::AliasNotFound(alias.clone()),
+        Refusal::AliasExists {
+            alias: alias.clone(),
+            key: key.clone(),
+        },
+        Refusal::NamedByAlias {
+            alias: alias.clone(),
+            key: key.clone(),
+        },
+        Refusal::AliasKeyring {
+            alias: alias.clone(),
+            key: key.clone(),
+        },
+        Refusal::AliasPurpose {
+            alias: alias.clone(),
+            earlier: key.clone(),
+            from: Purpose::Encrypt,
+            key: key.clone(),
+            to: Purpose::Sign,
+        },
+        Refusal::AliasMoved { alias, key },
     ]
 }
 
 #[test]
 fn outcomes_are_read_and_written_as_before() {
     let mut state = State::new();
-    let mut key = None;
+    let (mut key, mut alias) = (None, None);
     for (index, (_, command)) in (1..).zip(commands()) {
-        if let Outcome::Written(Ok(Written::Key(view))) = state.apply(LogIndex(index), command) {
-            key = Some(view);
+        match state.apply(LogIndex(index), command) {
+            Outcome::Written(Ok(Written::Key(view))) => key = Some(view),
+            Outcome::Written(Ok(Written::Alias(view))) => alias = Some(view),
+            Outcome::None | Outcome::Written(_) | Outcome::Verdicts(_) | Outcome::BatchRefused => {}
         }
     }
     let key = key.expect("keys were created");
+    let alias = alias.expect("aliases were set");
     let verdicts = vec![Verdict::Recorded(AuditSequence(300)), Verdict::Retry];
     let mut all = vec![
         ("none".to_owned(), Outcome::None),
         ("done".to_owned(), Outcome::Written(Ok(Written::Done))),
         ("key".to_owned(), Outcome::Written(Ok(Written::Key(key)))),
+        (
+            "alias".to_owned(),
+            Outcome::Written(Ok(Written::Alias(alias))),
+        ),
         ("verdicts".to_owned(), Outcome::Verdicts(verdicts)),
         ("batch-refused".to_owned(), Outcome::BatchRefused),
     ];
@@ -576,6 +643,8 @@ fn audit_record_is_read_and_written_as_before() {
         destination_key: "payments/next".to_owned(),
         destination_version: 2,
         data_key_id: vec![6; 16],
+        alias: "payments/pan".to_owned(),
+        destination_alias: "payments/new".to_owned(),
     };
     let bytes = golden("audit-record", &record.encode_to_vec());
     assert_eq!(AuditRecord::decode(bytes.as_slice()), Ok(record));

@@ -3,6 +3,8 @@
 
 #[path = "incidents/access.rs"]
 mod access;
+#[path = "incidents/aliases.rs"]
+mod aliases;
 #[path = "incidents/ceremony.rs"]
 mod ceremony;
 #[path = "incidents/cluster.rs"]

@@ -225,6 +225,34 @@ fn data_key_under_nothing(rows: &mut Rows) {
     rows.insert((Table::DataKeys, vec![1; 16]), row);
 }
 
+fn alias(rows: &mut Rows, name: &str, target: u8) {
+    let alias = conclave_core::Alias {
+        target: KeyId([target; 16]),
+        created_at: TimeMs(1),
+        changed_at: TimeMs(1),
+        revision: conclave_core::Revision(1),
+    };
+    let row = postcard::to_extend(&alias, vec![1]).expect("it can be written");
+    rows.insert((Table::Aliases, name.as_bytes().to_vec()), row);
+}
+
+#[test]
+fn aliases_that_do_not_fit_are_refused() {
+    let loaded = |name: &str, target| {
+        let (_, mut rows) = rows();
+        alias(&mut rows, name, target);
+        load(&rows).map_err(|corrupt| corrupt.table)
+    };
+    assert!(loaded("a/x", 1).is_ok());
+    for (name, target) in [("a/x", 99), ("a/k", 1), ("other/x", 1), ("a", 1)] {
+        assert_eq!(
+            loaded(name, target),
+            Err(Table::Aliases),
+            "{name} of {target}"
+        );
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 

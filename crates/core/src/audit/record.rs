@@ -3,6 +3,7 @@
 //! server.
 
 use crate::ids::{NodeId, TimeMs};
+use crate::names::KeyName;
 use crate::uses::{UseRecord, UsedKey};
 use prost::Message as _;
 use prost::encoding::{WireType, encode_key, encode_varint};
@@ -78,6 +79,12 @@ pub struct AuditRecord {
     /// 16 bytes: the registered data key that was made, taken or deleted.
     #[prost(bytes = "vec", tag = "22")]
     pub data_key_id: Vec<u8>,
+    /// The alias by which the key was asked for, or that was set or deleted.
+    #[prost(string, tag = "23")]
+    pub alias: String,
+    /// Of a re-encryption.
+    #[prost(string, tag = "24")]
+    pub destination_alias: String,
 }
 
 /// What became of what was asked for.
@@ -142,6 +149,9 @@ pub(crate) fn use_leaf(sequence: u64, time: TimeMs, node: NodeId, it: &UseRecord
     let data_key = it.data_key.as_ref().map(|it| it.id());
     let data_key = data_key.as_ref();
     leaf.bytes(22, data_key.map_or(&[], |id| id.as_bytes().as_slice()));
+    let alias = |used: Option<&UsedKey>| used.and_then(|used| used.alias.clone());
+    leaf.text(23, alias(key).as_ref().map_or("", KeyName::as_str));
+    leaf.text(24, alias(destination).as_ref().map_or("", KeyName::as_str));
     leaf.0
 }
 
@@ -192,7 +202,7 @@ mod tests {
     use crate::context::EncryptionContext;
     use crate::data_key::DataKeyUse;
     use crate::ids::{DataKeyId, KeyId, RequestId, Revision, VersionNumber};
-    use crate::names::{KeyName, PrincipalName};
+    use crate::names::PrincipalName;
     use crate::uses::{Operation, UseRefusal};
     use proptest::prelude::*;
 
@@ -206,6 +216,10 @@ mod tests {
         let name = |used: &Option<UsedKey>| used.as_ref().map(|it| it.name.to_string());
         let version = |used: &Option<UsedKey>| used.as_ref().and_then(|it| it.version);
         let id = it.key.as_ref().and_then(|used| used.id);
+        let alias = |used: &Option<UsedKey>| {
+            let alias = used.as_ref().and_then(|it| it.alias.as_ref());
+            alias.map(ToString::to_string).unwrap_or_default()
+        };
         AuditRecord {
             sequence,
             time_ms: time.0,
@@ -233,6 +247,8 @@ mod tests {
                 .as_ref()
                 .map(|it| it.id().as_bytes().to_vec())
                 .unwrap_or_default(),
+            alias: alias(&it.key),
+            destination_alias: alias(&it.destination),
         }
     }
 
@@ -242,13 +258,17 @@ mod tests {
             any::<Option<[u8; 16]>>(),
             any::<Option<u32>>(),
             any::<u64>(),
+            prop::option::of("[a-z]{1,9}/[a-z]{1,9}"),
         );
-        prop::option::of(used.prop_map(|(name, id, version, revision)| UsedKey {
-            name: KeyName::new(&name).unwrap(),
-            id: id.map(KeyId),
-            version: version.map(VersionNumber),
-            revision: Revision(revision),
-        }))
+        prop::option::of(
+            used.prop_map(|(name, id, version, revision, alias)| UsedKey {
+                name: KeyName::new(&name).unwrap(),
+                id: id.map(KeyId),
+                version: version.map(VersionNumber),
+                revision: Revision(revision),
+                alias: alias.map(|alias| KeyName::new(&alias).unwrap()),
+            }),
+        )
     }
 
     fn record() -> impl Strategy<Value = UseRecord> {

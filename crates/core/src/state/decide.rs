@@ -15,6 +15,8 @@ use thiserror::Error;
 pub struct UsePermit<'a> {
     /// The key.
     pub info: &'a KeyInfo,
+    /// The alias by which it was asked for.
+    pub alias: Option<&'a KeyName>,
     /// Which version.
     pub number: VersionNumber,
     /// Its material.
@@ -31,6 +33,7 @@ impl UsePermit<'_> {
             id: Some(self.info.id),
             version: Some(self.number),
             revision: self.info.revision,
+            alias: self.alias.cloned(),
         }
     }
 }
@@ -115,7 +118,7 @@ impl Denial {
 }
 
 impl State {
-    /// Decides a use of `name`; of a re-encryption, one of its two sides. Whoever may not use the keyring is not told whether the key exists.
+    /// Decides a use of `name`, a key's own or an alias; of a re-encryption, one of its two sides. Whoever may not use the keyring is not told whether the key exists.
     ///
     /// # Errors
     /// [`Denial`] says why not.
@@ -134,10 +137,10 @@ impl State {
                 keyring: keyring.to_string(),
             });
         }
-        let key = self
-            .keys
-            .get(name)
+        let (key, alias) = self
+            .named(name)
             .ok_or_else(|| Denial::KeyNotFound(name.clone()))?;
+        let name = &key.info.name;
         let algorithm = key.info.algorithm;
         if operation.purpose() != Some(algorithm.purpose()) {
             return Err(Denial::Purpose {
@@ -161,6 +164,7 @@ impl State {
         let wrapped = version.wrapped.as_ref().ok_or_else(missing)?;
         Ok(UsePermit {
             info: &key.info,
+            alias,
             number,
             wrapped,
             public: version.public.as_deref(),
@@ -169,12 +173,14 @@ impl State {
 
     /// What the record of a refused use says of the key.
     pub fn refused_key(&self, name: &KeyName, version: Option<VersionNumber>) -> UsedKey {
-        let info = self.keys.get(name).map(|key| &key.info);
+        let found = self.named(name);
+        let info = found.map(|(key, _)| &key.info);
         UsedKey {
-            name: name.clone(),
+            name: info.map_or(name, |info| &info.name).clone(),
             id: info.map(|info| info.id),
             version,
             revision: info.map_or(Revision(0), |info| info.revision),
+            alias: found.and_then(|(_, alias)| alias.cloned()),
         }
     }
 }

@@ -16,6 +16,7 @@ pub(super) struct Note {
     pub(super) access_revision: u64,
     pub(super) detail: String,
     pub(super) data_key_id: Vec<u8>,
+    pub(super) alias: String,
 }
 
 impl Note {
@@ -72,6 +73,7 @@ impl State {
             access_revision: self.access.revision().0,
             detail: note.detail,
             data_key_id: note.data_key_id,
+            alias: note.alias,
             ..AuditRecord::default()
         };
         self.append_audit(place, record);
@@ -110,6 +112,7 @@ impl State {
             access_revision: note.access_revision,
             detail: note.detail,
             data_key_id: note.data_key_id,
+            alias: note.alias,
             ..AuditRecord::default()
         };
         self.append_audit(place, record);

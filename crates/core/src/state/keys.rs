@@ -40,6 +40,7 @@ impl State {
         if self.keys.contains_key(&spec.name) {
             return Err(Refusal::KeyExists(spec.name.clone()));
         }
+        self.check_no_alias(&spec.name)?;
         // The ceremony may have been held again since the material was wrapped, and what the earlier
         // root key wraps could never be unwrapped.
         let custody = self.custody.as_ref().ok_or(Refusal::NoCustody)?;

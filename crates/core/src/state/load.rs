@@ -5,6 +5,7 @@ use super::batches::{AppliedBatch, BatchMemory, Incarnations};
 use super::requests::{Remembered, RequestMemory};
 use super::rows::{CUSTODY_ROW, META_ROW, Meta, Table, version_row};
 use crate::access::{Access, Grant};
+use crate::alias::Alias;
 use crate::codec::{self, DecodeError};
 use crate::custody::Custody;
 use crate::data_key::DataKey;
@@ -12,6 +13,7 @@ use crate::destruction::Destruction;
 use crate::ids::{DataKeyId, KeyId, NodeId, Revision, VersionNumber};
 use crate::key::{Key, KeyInfo, Usage, Versions};
 use crate::lifecycle::KeyState;
+use crate::names::KeyName;
 use crate::uses::BatchId;
 use serde::de::DeserializeOwned;
 use std::collections::{BTreeMap, BTreeSet};
@@ -67,6 +69,7 @@ struct Loader {
     usages: BTreeMap<(KeyId, VersionNumber), Usage>,
     erased: BTreeMap<NodeId, Revision>,
     data_keys: BTreeMap<DataKeyId, DataKey>,
+    aliases: BTreeMap<KeyName, Alias>,
     grants: BTreeSet<Grant>,
     custody: Option<Custody>,
     requests: BTreeMap<u64, Remembered>,
@@ -127,6 +130,12 @@ impl Loader {
                 let id = DataKeyId::from_slice(key).ok_or_else(bad_name)?;
                 self.data_keys.insert(id, parse(table, key, value)?);
             }
+            Table::Aliases => {
+                let name = std::str::from_utf8(key).ok();
+                let name = name.and_then(|name| KeyName::new(name).ok());
+                self.aliases
+                    .insert(name.ok_or_else(bad_name)?, parse(table, key, value)?);
+            }
             Table::Grants => {
                 parse::<()>(table, key, value)?;
                 self.grants.insert(parse(table, key, key)?);
@@ -164,6 +173,7 @@ impl Loader {
             && self.usages.is_empty()
             && self.erased.is_empty()
             && self.data_keys.is_empty()
+            && self.aliases.is_empty()
             && self.grants.is_empty()
             && self.custody.is_none()
             && self.requests.is_empty()
@@ -195,6 +205,7 @@ impl Loader {
         let versions = join_usages(self.versions, self.usages)?;
         state.join_keys(self.infos, versions)?;
         state.join_data_keys(self.data_keys)?;
+        state.join_aliases(self.aliases)?;
         let ahead = |through: &&Revision| **through > state.destroyed;
         if state.erased.values().find(ahead).is_some() {
             let detail = "more is erased than was destroyed";
@@ -270,6 +281,21 @@ impl State {
             self.data_keys.insert(id, data_key);
         }
         self.refresh_all_rewraps();
+        Ok(())
+    }
+}
+
+impl State {
+    fn join_aliases(&mut self, aliases: BTreeMap<KeyName, Alias>) -> Result<(), CorruptRow> {
+        for (name, alias) in aliases {
+            let key = self.key_by_id(alias.target);
+            let same_keyring = key.is_some_and(|it| it.info.name.keyring() == name.keyring());
+            if !same_keyring || self.keys.contains_key(&name) {
+                let detail = "an alias of no key of its keyring, or with a key's name";
+                return Err(corrupt(Table::Aliases, name.as_str().as_bytes(), detail));
+            }
+            self.aliases.insert(name, alias);
+        }
         Ok(())
     }
 }

@@ -4,6 +4,7 @@
 //! order, and a bad command is an outcome, not a panic. What it changes it also hands out as rows
 //! ([`State::take_changes`]), which the state machine writes in one batch with the applied log id.
 
+mod aliases;
 mod batches;
 mod custody;
 mod data_keys;
@@ -22,6 +23,7 @@ mod tick;
 mod uses;
 mod writes;
 
+pub use aliases::AliasPage;
 pub use decide::{Denial, UsePermit};
 pub use list::{KeyFilter, KeyListing, KeyPage, LabelFilter, SeenKeyrings};
 pub use load::CorruptRow;
@@ -38,6 +40,7 @@ use crate::limits::GRANTS_MAX;
 use crate::names::{KeyName, PrincipalName};
 use crate::outcome::{Outcome, Refusal};
 use crate::planted::{Bug, is_planted};
+use aliases::Aliases;
 use batches::BatchMemory;
 use data_keys::DataKeys;
 use journal::Note;
@@ -55,6 +58,7 @@ pub struct State {
     time: TimeMs,
     keys: BTreeMap<KeyName, Key>,
     names: BTreeMap<KeyId, KeyName>,
+    aliases: Aliases,
     /// Keys that wait for a date.
     schedule: Schedule,
     data_keys: DataKeys,

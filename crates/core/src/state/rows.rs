@@ -4,11 +4,13 @@ use super::State;
 use super::batches::{AppliedBatch, Incarnations};
 use super::requests::Remembered;
 use crate::access::Grant;
+use crate::alias::Alias;
 use crate::audit::AuditTree;
 use crate::codec;
 use crate::data_key::DataKey;
 use crate::ids::{ClusterId, DataKeyId, KeyId, NodeId, Revision, TimeMs, VersionNumber};
 use crate::key::{KeyInfo, KeyVersion, Usage};
+use crate::names::KeyName;
 use crate::uses::BatchId;
 use serde::{Deserialize, Serialize};
 
@@ -37,11 +39,13 @@ pub enum Table {
     Erased,
     /// Registered data keys, by id.
     DataKeys,
+    /// Aliases, by name.
+    Aliases,
 }
 
 impl Table {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Meta,
         Self::Keys,
         Self::Versions,
@@ -53,6 +57,7 @@ impl Table {
         Self::Usage,
         Self::Erased,
         Self::DataKeys,
+        Self::Aliases,
     ];
 
     /// On the disk.
@@ -69,6 +74,7 @@ impl Table {
             Self::Usage => "usage",
             Self::Erased => "erased",
             Self::DataKeys => "data-keys",
+            Self::Aliases => "aliases",
         }
     }
 }
@@ -159,6 +165,14 @@ impl State {
 
     pub(super) fn save_data_key_removed(&mut self, id: DataKeyId) {
         self.remove(Table::DataKeys, *id.as_bytes());
+    }
+
+    pub(super) fn save_alias(&mut self, name: &KeyName, it: &Alias) {
+        self.save(Table::Aliases, name.as_str().as_bytes(), it);
+    }
+
+    pub(super) fn save_alias_removed(&mut self, name: &KeyName) {
+        self.remove(Table::Aliases, name.as_str().as_bytes());
     }
 
     pub(super) fn save_grant(&mut self, grant: &Grant) {

@@ -5,7 +5,7 @@ use super::journal::attempt_of;
 use super::{Place, State};
 use crate::audit::use_leaf;
 use crate::data_key::DataKeyUse;
-use crate::ids::{AuditSequence, KeyId, Revision, VersionNumber};
+use crate::ids::{AuditSequence, KeyId, VersionNumber};
 use crate::key::Usage;
 use crate::limits::{RECORDS_PER_BATCH_MAX, TEXT_BYTES_MAX};
 use crate::outcome::Outcome;
@@ -93,11 +93,7 @@ impl State {
     }
 
     fn is_current(&self, used: &UsedKey) -> bool {
-        let revision = self
-            .keys
-            .get(&used.name)
-            .map_or(Revision(0), |key| key.info.revision);
-        used.revision == revision
+        used.revision == self.revision_of(&used.name)
     }
 
     fn journal_use(&mut self, place: Place, mut record: UseRecord) -> AuditSequence {

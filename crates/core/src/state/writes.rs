@@ -33,6 +33,8 @@ impl State {
             | Change::RewrapDataKeys { .. }
             | Change::DeleteDataKey { .. }
             | Change::SetLabels { .. }
+            | Change::SetAlias { .. }
+            | Change::DeleteAlias { .. }
             | Change::Grant(_)
             | Change::Revoke(_)
             | Change::InitCustody(_) => true,
@@ -72,6 +74,7 @@ impl State {
         let mut note = self.note(&write.change);
         let answer = self
             .authorise(place, &write.actor, &write.change)
+            .and_then(|()| self.check_own_name(&write.change))
             .and_then(|()| self.carry_out(place, &write.change, &mut note));
         match &answer {
             Err(Refusal::Conflict) => {}
@@ -130,6 +133,9 @@ impl State {
             Change::SetLabels { name, set, remove } => {
                 self.key_note(name, None, describe_labels(set, remove))
             }
+            Change::SetAlias { alias, .. } | Change::DeleteAlias { alias } => {
+                self.alias_note(change, alias)
+            }
             Change::Erased { through } => detail(format!("destroyed up to revision {through}")),
             Change::Grant(it) | Change::Revoke(it) => {
                 detail(format!("{} on {} for {}", it.role, it.scope, it.principal))
@@ -158,7 +164,7 @@ impl State {
             key_revision: info.map_or(0, |info| info.revision.0),
             access_revision: self.access.revision().0,
             detail,
-            data_key_id: Vec::new(),
+            ..Note::default()
         }
     }
 
@@ -198,6 +204,7 @@ impl State {
             }
             Change::Transition { name, .. } => (ActionName::ChangeState, on(name)),
             Change::SetLabels { name, .. } => (ActionName::LabelKey, on(name)),
+            Change::SetAlias { alias, .. } | Change::DeleteAlias { alias } => (ActionName::ManageAliases, on(alias)),
             Change::ScheduleDestruction { name, .. } => (ActionName::DestroyKey, on(name)),
             // A node says it of itself; nobody else may.
             Change::Erased { .. } => (ActionName::DestroyKey, Scope::All),
@@ -267,11 +274,7 @@ impl State {
                 version,
                 transition,
             } => {
-                if !transition.is_by_hand() {
-                    return Err(Refusal::Malformed(Malformation::Transition));
-                }
-                let from = self.step(place, name, *version, *transition, None)?;
-                note.detail = format!("{from} -> {}", transition.target());
+                note.detail = self.transition(place, name, *version, *transition)?;
                 self.key_answer(name)
             }
             Change::ScheduleDestruction {
@@ -307,11 +310,31 @@ impl State {
             }
             Change::SetRotation { name, every } => self.set_rotation(place, name, *every),
             Change::SetLabels { name, set, remove } => self.set_labels(place, name, set, remove),
+            Change::SetAlias {
+                alias,
+                target,
+                expected,
+            } => self.set_alias(place, alias, target, expected, note),
+            Change::DeleteAlias { alias } => self.delete_alias(place, alias),
             Change::Grant(grant) => self.grant(place, grant),
             Change::Revoke(grant) => self.revoke(place, grant),
             Change::InitCustody(custody) => self.init_custody(custody),
             Change::Custody(event) => self.custody_event(event),
         }
+    }
+
+    fn transition(
+        &mut self,
+        place: Place,
+        name: &KeyName,
+        version: Option<VersionNumber>,
+        transition: Transition,
+    ) -> Result<String, Refusal> {
+        if !transition.is_by_hand() {
+            return Err(Refusal::Malformed(Malformation::Transition));
+        }
+        let from = self.step(place, name, version, transition, None)?;
+        Ok(format!("{from} -> {}", transition.target()))
     }
 
     fn grant(&mut self, place: Place, grant: &Grant) -> Answer {

@@ -2,7 +2,7 @@
 
 use crate::finding;
 use crate::reference::Model;
-use crate::steps::{DataKeyStep, KEYS, Kind, Step, UseStep, key_name, principal};
+use crate::steps::{DataKeyStep, Kind, NAMES, Step, UseStep, key_name, principal};
 use conclave_core::{
     Actor, Algorithm, AttemptId, BatchId, Body, Change, ClusterId, Command, Custodian,
     CustodianName, Custody, CustodyEvent, DataKeyId, DataKeyUse, Direction, EncryptionContext,
@@ -147,7 +147,7 @@ impl UseStep {
             return Self { data_key, ..plain }.record_of_key(state);
         };
         let key = state.key_by_id(found.key).expect("it stays");
-        let place = KEYS.iter().position(|it| *it == key.info.name.as_str());
+        let place = NAMES.iter().position(|it| *it == key.info.name.as_str());
         let step = Self {
             key: u8::try_from(place.expect("one of ours")).expect("few"),
             version: Some(u8::try_from(found.version.0).expect("few")),

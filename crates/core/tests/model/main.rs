@@ -16,7 +16,7 @@ use proptest::prelude::*;
 use reference::{Model, class};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
-use steps::{KEYS, PRINCIPALS, Step, data_key_step, principal, step};
+use steps::{KEYS, PRINCIPALS, Step, alias_step, data_key_step, principal, step};
 
 type Rows = BTreeMap<(Table, Vec<u8>), Vec<u8>>;
 
@@ -125,6 +125,7 @@ fn check_agreement(model: &Model, state: &State) {
         assert_eq!(state.key_by_id(key.info.id), Some(key));
     }
     model.check_data_keys(state);
+    finding::check_aliases(model, state);
     assert_eq!(state.destroyed().0, model.destroyed);
     for node in 1..3 {
         let erased = model.erased.get(&node).copied().unwrap_or(0);
@@ -163,6 +164,7 @@ fn check_access(model: &Model, state: &State) {
         Action::Unseal,
         Action::ReadAudit,
         Action::LabelKey,
+        Action::ManageAliases,
     ];
     for who in 0..4 {
         let who = principal(who);
@@ -217,6 +219,13 @@ fn check_uses(before: &Model, command: &Command, outcome: &Outcome, audit_before
             Operation::GenerateMac | Operation::VerifyMac
         );
         let judge = |used: &conclave_core::UsedKey, asked: Option<u32>| {
+            if let Some(alias) = &used.alias {
+                let of = before
+                    .aliases
+                    .get(alias.as_str())
+                    .map(|(key, _)| key.as_str());
+                assert_eq!(of, Some(used.name.as_str()), "{alias} had moved");
+            }
             before.judge_use(
                 record.principal.as_str(),
                 of_macs,
@@ -297,6 +306,46 @@ fn ceremony(like: &Step) -> Step {
     }
 }
 
+/// Steps of a cluster in which a principal may use two keys.
+fn run_with_two_keys(steps: Vec<Step>) {
+    let like = &steps[0];
+    let with = |kind| Step {
+        request: 255,
+        time: 0,
+        actor: 0,
+        kind,
+        ..like.clone()
+    };
+    let role = conclave_core::Role::User;
+    let mut all = vec![
+        with(steps::Kind::Form(vec![0])),
+        ceremony(like),
+        with(steps::Kind::Access {
+            give: true,
+            to: 0,
+            scope: 1,
+            role,
+        }),
+    ];
+    for key in 0..2 {
+        let kind = steps::Kind::Create {
+            key,
+            id: key * 2,
+            set: None,
+            pre_active: false,
+            date: None,
+            rotate: None,
+            blob: 32,
+        };
+        all.push(Step {
+            request: 250 + key,
+            ..with(kind)
+        });
+    }
+    all.extend(steps);
+    run(&all);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig {
         cases: 2_048,
@@ -322,21 +371,12 @@ proptest! {
     fn data_keys_agree_with_the_model(
         steps in prop::collection::vec(data_key_step(), 1..120),
     ) {
-        let like = &steps[0];
-        let with = |kind| Step { request: 255, time: 0, actor: 0, kind, ..like.clone() };
-        let role = conclave_core::Role::User;
-        let mut all = vec![
-            with(steps::Kind::Form(vec![0])),
-            ceremony(like),
-            with(steps::Kind::Access { give: true, to: 0, scope: 1, role }),
-        ];
-        for key in 0..2 {
-            let kind = steps::Kind::Create { key, id: key * 2, set: None, pre_active: false,
-                date: None, rotate: None, blob: 32 };
-            all.push(Step { request: 250 + key, ..with(kind) });
-        }
-        all.extend(steps);
-        run(&all);
+        run_with_two_keys(steps);
+    }
+
+    #[test]
+    fn aliases_agree_with_the_model(steps in prop::collection::vec(alias_step(), 1..60)) {
+        run_with_two_keys(steps);
     }
 
     #[test]

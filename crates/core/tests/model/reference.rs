@@ -3,8 +3,8 @@
 use crate::data_keys::ModelDataKey;
 use conclave_core::limits::{BATCHES_PER_NODE_MAX, RECORDS_PER_BATCH_MAX, TEXT_BYTES_MAX};
 use conclave_core::{
-    Action, AuditSequence, Body, Command, Custody, Direction, Grant, KeyState, Outcome, Role,
-    Scope, SetId, Transition, UseBatch, UseRecord, UsedKey, Verdict, Written,
+    Action, AuditSequence, Body, Command, Custody, Direction, Grant, KeyName, KeyState, Outcome,
+    Role, Scope, SetId, Transition, UseBatch, UseRecord, UsedKey, Verdict, Written,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -89,6 +89,8 @@ pub(crate) struct Model {
     pub(crate) time: u64,
     pub(crate) keys: BTreeMap<String, ModelKey>,
     pub(crate) data_keys: BTreeMap<[u8; 16], ModelDataKey>,
+    /// The keys that they are of, and the index of the last change.
+    pub(crate) aliases: BTreeMap<String, (String, u64)>,
     pub(crate) grants: BTreeSet<Grant>,
     pub(crate) access_revision: u64,
     pub(crate) custody: Option<Custody>,
@@ -109,10 +111,18 @@ pub(crate) fn class(outcome: &Outcome) -> String {
             let states: Vec<KeyState> = view.versions.iter().map(|v| v.state).collect();
             key_class(view.info.state, view.info.primary.0, &states)
         }
+        Outcome::Written(Ok(Written::Alias(view))) => {
+            let earlier = view.earlier.as_ref().map(KeyName::as_str);
+            alias_class(view.name.as_str(), view.key.as_str(), earlier)
+        }
         Outcome::Written(Err(refusal)) => refusal.reason().to_owned(),
         Outcome::Verdicts(verdicts) => format!("{verdicts:?}"),
         Outcome::BatchRefused => "batch refused".to_owned(),
     }
+}
+
+pub(crate) fn alias_class(name: &str, key: &str, earlier: Option<&str>) -> String {
+    format!("alias {name} of {key}, before of {earlier:?}")
 }
 
 pub(crate) fn key_class(state: KeyState, primary: u32, versions: &[KeyState]) -> String {
@@ -166,6 +176,9 @@ impl Model {
         let keyring = name.split('/').next();
         if !self.holds(principal, &[Role::User], keyring) {
             return Err("PERMISSION_DENIED");
+        }
+        if self.aliases.contains_key(name) {
+            return Err("there is a key of that name");
         }
         let key = self.keys.get(name).ok_or("KEY_NOT_FOUND")?;
         if of_macs != key.of_macs {
@@ -297,12 +310,7 @@ impl Model {
         }
         let mut verdicts = Vec::new();
         for record in &batch.records {
-            let current = |used: &UsedKey| {
-                self.keys
-                    .get(used.name.as_str())
-                    .map_or(0, |key| key.revision)
-                    == used.revision.0
-            };
+            let current = |used: &UsedKey| self.is_current(used);
             let fresh = record.access_revision.0 == self.access_revision
                 && record.key.as_ref().is_none_or(current)
                 && record.destination.as_ref().is_none_or(current)
@@ -341,9 +349,11 @@ pub(crate) fn roles(action: Action) -> &'static [Role] {
         Action::UseKey => &[User],
         Action::UseCompromised => &[UseCompromised],
         Action::ReadKey => &[Admin, Operator, User],
-        Action::CreateKey | Action::DestroyKey | Action::ManageAccess | Action::InitCustody => {
-            &[Admin]
-        }
+        Action::CreateKey
+        | Action::DestroyKey
+        | Action::ManageAccess
+        | Action::InitCustody
+        | Action::ManageAliases => &[Admin],
         Action::RotateKey
         | Action::ChangeState
         | Action::Seal

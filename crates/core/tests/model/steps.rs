@@ -1,6 +1,6 @@
 //! Random commands over few names, so that they meet each other.
 
-use conclave_core::{KeyName, PrincipalName, Role, Transition, limits};
+use conclave_core::{ExpectedAlias, KeyName, PrincipalName, Role, Transition, limits};
 use proptest::prelude::*;
 
 /// Callers; the last two have names of custodians.
@@ -8,12 +8,15 @@ pub(crate) const PRINCIPALS: [&str; 4] = ["root", "ann", "bob", "carl"];
 /// Keys on two keyrings.
 pub(crate) const KEYS: [&str; 4] = ["a/k", "a/k2", "b/k", "b/k/deep"];
 
+/// Other names on the same keyrings, and those: aliases may be made of all of them.
+pub(crate) const NAMES: [&str; 7] = ["a/k", "a/k2", "b/k", "b/k/deep", "a/x", "a/y", "b/x"];
+
 pub(crate) fn principal(n: u8) -> PrincipalName {
     PrincipalName::new(PRINCIPALS[usize::from(n) % PRINCIPALS.len()]).expect("a good name")
 }
 
 pub(crate) fn key_name(n: u8) -> KeyName {
-    KeyName::new(KEYS[usize::from(n) % KEYS.len()]).expect("a good name")
+    KeyName::new(NAMES[usize::from(n) % NAMES.len()]).expect("a good name")
 }
 
 /// One decision of a node, maybe on state that has passed.
@@ -61,6 +64,14 @@ pub(crate) enum FindingStep {
         key: u8,
         set: Vec<(u8, u16)>,
         remove: Vec<u8>,
+    },
+    SetAlias {
+        alias: u8,
+        target: u8,
+        expected: ExpectedAlias,
+    },
+    DeleteAlias {
+        alias: u8,
     },
 }
 
@@ -168,11 +179,11 @@ fn blob() -> impl Strategy<Value = u16> {
 
 fn use_step() -> impl Strategy<Value = UseStep> {
     let version = prop_oneof![3 => Just(None), 1 => (0_u8..4).prop_map(Some)];
-    let destination = prop_oneof![5 => Just(None), 1 => (0_u8..4).prop_map(Some)];
+    let destination = prop_oneof![5 => Just(None), 1 => (0_u8..7).prop_map(Some)];
     let lie = prop_oneof![8 => Just(0_u8), 1 => Just(1), 1 => Just(2)];
     (
         0_u8..4,
-        0_u8..4,
+        prop_oneof![2 => 0_u8..4, 1 => 4_u8..7],
         destination,
         version,
         any::<bool>(),
@@ -198,32 +209,99 @@ fn use_step() -> impl Strategy<Value = UseStep> {
         )
 }
 
+/// Mostly a key's own.
+fn name() -> impl Strategy<Value = u8> {
+    prop_oneof![9 => 0_u8..4, 1 => 4_u8..7]
+}
+
+fn expected_alias(keys: u8) -> impl Strategy<Value = ExpectedAlias> {
+    prop_oneof![
+        5 => Just(ExpectedAlias::Absent),
+        4 => Just(ExpectedAlias::Present),
+        2 => (0..keys).prop_map(|key| ExpectedAlias::Of(key_name(key))),
+    ]
+}
+
+fn set_alias() -> impl Strategy<Value = Kind> {
+    let alias = prop_oneof![1 => 0_u8..4, 9 => 4_u8..7];
+    (alias, name(), expected_alias(4)).prop_map(|(alias, target, expected)| {
+        Kind::Finding(FindingStep::SetAlias {
+            alias,
+            target,
+            expected,
+        })
+    })
+}
+
+/// Aliases that move while keys are used by them.
+pub(crate) fn alias_step() -> impl Strategy<Value = Step> {
+    let use_step = (
+        prop_oneof![1 => 0_u8..2, 4 => 4_u8..6],
+        any::<bool>(),
+        any::<bool>(),
+    );
+    let use_step = use_step.prop_map(|(key, process, stale)| UseStep {
+        principal: 0,
+        key,
+        destination: None,
+        version: None,
+        process,
+        of_macs: false,
+        data_key: None,
+        stale,
+        lie: 0,
+    });
+    let transition = prop_oneof![Just(Transition::Suspend), Just(Transition::Resume)];
+    let kind = prop_oneof![
+        6 => (any::<u8>(), prop::collection::vec(use_step, 1..5)).prop_map(
+            |(sequence, records)| Kind::Uses { incarnation: 5, sequence, records }),
+        6 => (4_u8..6, 0_u8..2, expected_alias(2)).prop_map(
+            |(alias, target, expected)| Kind::Finding(FindingStep::SetAlias { alias, target, expected })),
+        2 => (4_u8..6).prop_map(|alias| Kind::Finding(FindingStep::DeleteAlias { alias })),
+        1 => (0_u8..2, transition).prop_map(
+            |(key, transition)| Kind::Transition { key, version: None, transition }),
+        1 => (0_u8..2).prop_map(|key| Kind::Rotate { key, wrong_id: false, offset: 1, blob: 32 }),
+    ];
+    let kept = prop::bool::weighted(0.2);
+    (0_i64..2_000, any::<u8>(), kept, kind).prop_map(|(time, request, remember_state, kind)| Step {
+        node: 1,
+        time,
+        actor: 0,
+        request,
+        source: 9,
+        remember_state,
+        kind,
+    })
+}
+
 fn kind() -> impl Strategy<Value = Kind> {
     let date = prop_oneof![3 => Just(None), 2 => (0_u32..900_000).prop_map(Some)];
     let other_set = prop_oneof![9 => Just(None), 1 => (0_u8..3).prop_map(Some)];
     prop_oneof![
         1 => prop::collection::vec(0_u8..4, 0..3).prop_map(Kind::Form),
-        8 => (0_u8..4, 0_u8..5, other_set, any::<bool>(), date, prop::option::of(1_u8..3), blob()).prop_map(
+        8 => (prop_oneof![9 => 0_u8..4, 1 => 4_u8..7], 0_u8..5, other_set, any::<bool>(), date, prop::option::of(1_u8..3), blob()).prop_map(
             |(key, id, set, pre_active, date, rotate, blob)| {
                 Kind::Create { key, id, set, pre_active, date, rotate, blob }
             }),
-        6 => (0_u8..4, prop::bool::weighted(0.1), prop_oneof![6 => Just(1_u8), 1 => 0_u8..3],
+        6 => (name(), prop::bool::weighted(0.1), prop_oneof![6 => Just(1_u8), 1 => 0_u8..3],
             blob()).prop_map(
             |(key, wrong_id, offset, blob)| Kind::Rotate { key, wrong_id, offset, blob }),
-        10 => (0_u8..4, prop_oneof![Just(None), (0_u8..4).prop_map(Some)], transition()).prop_map(
+        10 => (name(), prop_oneof![Just(None), (0_u8..4).prop_map(Some)], transition()).prop_map(
             |(key, version, transition)| Kind::Transition { key, version, transition }),
-        3 => (0_u8..4, prop::option::of(1_u8..3)).prop_map(
+        3 => (name(), prop::option::of(1_u8..3)).prop_map(
             |(key, hours)| Kind::SetRotation { key, hours }),
-        6 => (0_u8..4, prop_oneof![Just(None), (0_u8..4).prop_map(Some)], 1_u8..3,
+        6 => (name(), prop_oneof![Just(None), (0_u8..4).prop_map(Some)], 1_u8..3,
             prop_oneof![Just(None), Just(Some(0)), Just(Some(3_600_000)), (0_u32..5_000).prop_map(Some)]).prop_map(
             |(key, version, days, unused_for_ms)| Kind::Destroy { key, version, days, unused_for_ms }),
-        3 => (0_u8..4, any::<bool>(), any::<bool>()).prop_map(
+        3 => (name(), any::<bool>(), any::<bool>()).prop_map(
             |(key, by_hand, deactivate_old)| Kind::OfDataKeys(DataKeyStep::SetRewrap { key, by_hand, deactivate_old })),
-        2 => (0_u8..4).prop_map(|key| Kind::OfDataKeys(DataKeyStep::RequestRewrap { key })),
+        2 => name().prop_map(|key| Kind::OfDataKeys(DataKeyStep::RequestRewrap { key })),
         6 => (0_u8..4, 1_u8..5, prop_oneof![6 => Just(0_u8), 1 => 1_u8..6]).prop_map(
             |(key, count, lie)| Kind::OfDataKeys(DataKeyStep::Rewrap { key, count, lie })),
         2 => (0_u8..12).prop_map(|id| Kind::OfDataKeys(DataKeyStep::DeleteDataKey { id })),
-        4 => (0_u8..4, prop::collection::vec((0_u8..40, prop_oneof![9 => 0_u16..3, 1 => 4_000_u16..4_100]), 0..24),
+        10 => set_alias(),
+        3 => (0_u8..7).prop_map(|alias| Kind::Finding(FindingStep::DeleteAlias { alias })),
+        4 => (name(), prop::collection::vec((0_u8..40, prop_oneof![9 => 0_u16..3, 1 => 4_000_u16..4_100]), 0..24),
             prop::collection::vec(0_u8..40, 0..4)).prop_map(
             |(key, set, remove)| Kind::Finding(FindingStep::Label { key, set, remove })),
         3 => prop_oneof![4 => Just(0_i8), 1 => -3_i8..3].prop_map(Kind::Erased),

@@ -98,7 +98,8 @@ impl Model {
             (Some(principal), change) => self.may(principal, change),
         };
         let answer = if allowed {
-            self.carry_out(index, node, change)
+            self.check_own_name(change)
+                .and_then(|()| self.carry_out(index, node, change))
                 .unwrap_or_else(ToOwned::to_owned)
         } else {
             "PERMISSION_DENIED".to_owned()
@@ -127,6 +128,9 @@ impl Model {
                 (&[Admin], found.name.split('/').next().map(String::from))
             }
             Change::ScheduleDestruction { name, .. } => (&[Admin], ring(name)),
+            Change::SetAlias { alias, .. } | Change::DeleteAlias { alias } => {
+                (&[Admin], ring(alias))
+            }
             Change::Erased { .. } | Change::RewrapDataKeys { .. } => {
                 unreachable!("judged before")
             }
@@ -200,7 +204,9 @@ impl Model {
             Change::SetRewrap { .. } | Change::RequestRewrap { .. } => {
                 self.change_rewrap(index, change)
             }
-            Change::SetLabels { name, set, remove } => self.label(index, name, set, remove),
+            Change::SetLabels { .. } | Change::SetAlias { .. } | Change::DeleteAlias { .. } => {
+                self.find(index, change)
+            }
             Change::RewrapDataKeys {
                 name,
                 id,
@@ -285,6 +291,9 @@ impl Model {
         }
         if self.keys.contains_key(spec.name.as_str()) {
             return Err("KEY_EXISTS");
+        }
+        if self.aliases.contains_key(spec.name.as_str()) {
+            return Err("ALIAS_EXISTS");
         }
         if set != self.custody.as_ref().ok_or("CUSTODY_NOT_INITIALIZED")?.set {
             return Err("CONFLICT");
@@ -487,6 +496,8 @@ fn asked(change: &Change) -> String {
         | Change::RewrapDataKeys { .. }
         | Change::DeleteDataKey { .. }
         | Change::SetLabels { .. }
+        | Change::SetAlias { .. }
+        | Change::DeleteAlias { .. }
         | Change::Grant(_)
         | Change::Revoke(_)
         | Change::Custody(_) => {
