@@ -53,6 +53,7 @@ fn blind<T>(
 /// Every call of the API that takes a right, but for the one that only a sealed node takes.
 async fn every_call(client: &Client, target: &Target<'_>) -> Vec<Made> {
     let mut made = keys(client, target).await;
+    made.extend(finding(client, target.key).await);
     made.extend(data_keys(client, target).await);
     made.extend(uses(client, target).await);
     made.extend(administration(client, target).await);
@@ -76,11 +77,6 @@ async fn keys(client: &Client, target: &Target<'_>) -> Vec<Made> {
         ..v1::GetPublicKeyRequest::default()
     };
     let list = v1::ListKeysRequest::default();
-    let label = v1::UpdateKeyLabelsRequest {
-        name: key.to_owned(),
-        set: [("owned".to_owned(), "by me".to_owned())].into(),
-        ..v1::UpdateKeyLabelsRequest::default()
-    };
     let keyring = keyring_of(key);
     let hidden =
         |list: &v1::ListKeysResponse| list.keys.iter().all(|key| keyring_of(&key.name) != keyring);
@@ -89,7 +85,6 @@ async fn keys(client: &Client, target: &Target<'_>) -> Vec<Made> {
         denied("GetKey", client.get_key(requests::get_key(key)).await),
         denied("GetPublicKey", client.get_public_key(public).await),
         blind("ListKeys", client.list_keys(list).await, hidden),
-        denied("UpdateKeyLabels", client.update_key_labels(label).await),
         denied("RotateKey", client.rotate_key(rotate).await),
         denied("ActivateKey", client.activate_key(step.clone()).await),
         denied("SuspendKey", client.suspend_key(step.clone()).await),
@@ -109,6 +104,59 @@ async fn keys(client: &Client, target: &Target<'_>) -> Vec<Made> {
         ),
         denied("SetKeyRotation", client.set_key_rotation(rotation).await),
     ]
+}
+
+/// What helps to find keys. The key has an alias.
+async fn finding(client: &Client, key: &str) -> Vec<Made> {
+    let keyring = keyring_of(key);
+    let label = v1::UpdateKeyLabelsRequest {
+        name: key.to_owned(),
+        set: [("owned".to_owned(), "by me".to_owned())].into(),
+        ..v1::UpdateKeyLabelsRequest::default()
+    };
+    let create = v1::CreateAliasRequest {
+        alias: format!("{key}-mine"),
+        key: key.to_owned(),
+        ..v1::CreateAliasRequest::default()
+    };
+    let update = v1::UpdateAliasRequest {
+        alias: alias_of(key),
+        key: key.to_owned(),
+        ..v1::UpdateAliasRequest::default()
+    };
+    let delete = v1::DeleteAliasRequest {
+        alias: alias_of(key),
+        ..v1::DeleteAliasRequest::default()
+    };
+    let by_alias = requests::get_key(&alias_of(key));
+    let use_by_alias = requests::encrypt(&alias_of(key), b"x");
+    let list = v1::ListAliasesRequest::default();
+    let hidden = |list: &v1::ListAliasesResponse| {
+        list.aliases
+            .iter()
+            .all(|it| keyring_of(&it.name) != keyring)
+    };
+    let list_of_key = v1::ListAliasesRequest {
+        key: key.to_owned(),
+        ..list.clone()
+    };
+    vec![
+        denied("UpdateKeyLabels", client.update_key_labels(label).await),
+        denied("CreateAlias", client.create_alias(create).await),
+        denied("UpdateAlias", client.update_alias(update).await),
+        denied("DeleteAlias", client.delete_alias(delete).await),
+        blind("ListAliases", client.list_aliases(list).await, hidden),
+        denied(
+            "ListAliases of a key",
+            client.list_aliases(list_of_key).await,
+        ),
+        denied("GetKey by alias", client.get_key(by_alias).await),
+        denied("Encrypt by alias", client.encrypt(use_by_alias).await),
+    ]
+}
+
+fn alias_of(key: &str) -> String {
+    format!("{key}-alias")
 }
 
 async fn data_keys(client: &Client, target: &Target<'_>) -> Vec<Made> {
@@ -309,13 +357,19 @@ async fn state(cluster: &Cluster) -> Result<(Vec<v1::Key>, Vec<v1::Grant>)> {
     ))
 }
 
-/// The id of a registered data key.
-async fn registered(cluster: &Cluster) -> Result<Vec<u8>> {
+/// Gives the target an alias; answers the id of a registered data key of it.
+async fn found_and_registered(cluster: &Cluster) -> Result<Vec<u8>> {
     let register = v1::GenerateDataKeyRequest {
         register: true,
         ..requests::data_key("demo/target")
     };
     let drawn = cluster.client("app")?.generate_data_key(register).await?;
+    let alias = v1::CreateAliasRequest {
+        alias: alias_of("demo/target"),
+        key: "demo/target".to_owned(),
+        ..v1::CreateAliasRequest::default()
+    };
+    cluster.client("admin")?.create_alias(alias).await?;
     drawn.id.context("it was registered")
 }
 
@@ -330,7 +384,7 @@ async fn nobody_does_what_was_not_granted() -> Result<()> {
         .client("app")?
         .encrypt(requests::encrypt("demo/target", b"x"))
         .await?;
-    let data_key = registered(&cluster).await?;
+    let data_key = found_and_registered(&cluster).await?;
     for role in [Role::Admin, Role::Operator, Role::User] {
         admin
             .grant(requests::grant("tenant", "other", role))

@@ -13,6 +13,13 @@ fn by_reason(reason: &str) -> Option<&'static str> {
         "NODE_UNSEALED" => "nothing: the node serves already",
         "CUSTODY_NOT_INITIALIZED" => "an administrator runs `conclave custody init` once",
         "KEY_NOT_FOUND" => "look for the name with `conclave key list`",
+        "ALIAS_NOT_FOUND" => "look for the name with `conclave alias list`",
+        "ALIAS_EXISTS" | "KEY_EXISTS" => "choose another name: keys and aliases share them",
+        "ALIAS_MOVED" => "look with `conclave alias list` which key it is of, and decide again",
+        "ALIAS_PURPOSE" | "ALIAS_KEYRING" => "choose a key of the same keyring and purpose",
+        "NAMED_BY_ALIAS" => {
+            "repeat it with the name of the key that the message says, if you mean that key"
+        }
         "PAGE_TOKEN_INVALID" => "begin the list again, without a page token",
         "VERSION_NOT_FOUND" => "look for the version with `conclave key get`",
         "PERMISSION_DENIED" => {

@@ -139,6 +139,7 @@ impl NodeContext {
             Action::CreateKey | Action::RotateKey | Action::ChangeState | Action::LabelKey => {
                 ("change keys of this keyring", "admin or operator on it")
             }
+            Action::ManageAliases => ("change aliases of this keyring", "admin on it"),
             Action::DestroyKey => ("destroy keys of this keyring", "admin on it"),
             Action::UseKey => ("use keys", "the role user on the keyring"),
             Action::UseCompromised => (

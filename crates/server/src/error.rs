@@ -304,10 +304,11 @@ fn denial_code(denial: &Denial) -> Code {
 fn refusal_code(refusal: &Refusal) -> Code {
     match refusal {
         Refusal::PermissionDenied(_) => Code::PermissionDenied,
-        Refusal::KeyNotFound(_) | Refusal::VersionNotFound { .. } | Refusal::DataKeyNotFound(_) => {
-            Code::NotFound
-        }
-        Refusal::KeyExists(_) => Code::AlreadyExists,
+        Refusal::KeyNotFound(_)
+        | Refusal::VersionNotFound { .. }
+        | Refusal::DataKeyNotFound(_)
+        | Refusal::AliasNotFound(_) => Code::NotFound,
+        Refusal::KeyExists(_) | Refusal::AliasExists { .. } => Code::AlreadyExists,
         Refusal::WrongState { .. }
         | Refusal::NotRotatable { .. }
         | Refusal::RecentlyUsed { .. }
@@ -316,11 +317,16 @@ fn refusal_code(refusal: &Refusal) -> Code {
         | Refusal::CustodySettled
         | Refusal::NoCustody
         | Refusal::StaleSet
-        | Refusal::LastAdmin => Code::FailedPrecondition,
+        | Refusal::LastAdmin
+        | Refusal::NamedByAlias { .. }
+        | Refusal::AliasPurpose { .. }
+        | Refusal::AliasMoved { .. } => Code::FailedPrecondition,
         Refusal::NotFormed => Code::Unavailable,
         Refusal::Conflict => Code::Aborted,
         Refusal::LimitReached { .. } => Code::ResourceExhausted,
-        Refusal::Malformed(_) | Refusal::RequestReused => Code::InvalidArgument,
+        Refusal::Malformed(_) | Refusal::RequestReused | Refusal::AliasKeyring { .. } => {
+            Code::InvalidArgument
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 //!
 //! Hexadecimal: 1 (the version), the list's digest (16 bytes), the place.
 
+use conclave_core::KeyName;
 use thiserror::Error;
 
 const VERSION: u8 = 1;
@@ -50,6 +51,25 @@ pub(crate) fn read(
         return Err(PageTokenError::OtherList);
     }
     Ok(Some(place.to_vec()))
+}
+
+/// The name behind which a page of a list of names begins.
+pub(crate) fn read_name(
+    list: [u8; DIGEST_BYTES],
+    token: &str,
+) -> Result<Option<KeyName>, PageTokenError> {
+    let Some(place) = read(list, token)? else {
+        return Ok(None);
+    };
+    let text = std::str::from_utf8(&place).ok();
+    let name = text.and_then(|text| KeyName::new(text).ok());
+    name.map(Some).ok_or(PageTokenError::Malformed)
+}
+
+/// The token of a page that begins behind a name; empty if there is none.
+pub(crate) fn of_name(list: [u8; DIGEST_BYTES], name: Option<&KeyName>) -> String {
+    let token = |name: &KeyName| write(list, name.as_str().as_bytes());
+    name.map(token).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -29,6 +29,8 @@ fn every_field_of_core_is_found_in_the_published_message() {
         destination_key: "k/d".to_owned(),
         destination_version: 11,
         data_key_id: vec![12; 16],
+        alias: "k/a".to_owned(),
+        destination_alias: "k/e".to_owned(),
     };
     let published = Published::decode(record.encode_to_vec().as_slice()).unwrap();
     let expected = Published {
@@ -54,6 +56,8 @@ fn every_field_of_core_is_found_in_the_published_message() {
         destination_key: "k/d".to_owned(),
         destination_version: 11,
         data_key_id: vec![12; 16],
+        alias: "k/a".to_owned(),
+        destination_alias: "k/e".to_owned(),
     };
     assert_eq!(published, expected);
     assert_eq!(

@@ -14,6 +14,14 @@ unary! { KeyServiceClient<_>:
     list_keys = list_keys(ListKeysRequest) -> ListKeysResponse;
     /// Sets some labels of a key and removes others.
     update_key_labels = update_key_labels(UpdateKeyLabelsRequest) -> Key;
+    /// Another name for a key.
+    create_alias = create_alias(CreateAliasRequest) -> Alias;
+    /// Has an alias lead to another key, and answers to which it led before.
+    update_alias = update_alias(UpdateAliasRequest) -> UpdateAliasResponse;
+    /// The end of an alias.
+    delete_alias = delete_alias(DeleteAliasRequest) -> DeleteAliasResponse;
+    /// One page of the aliases whose name starts with a prefix, in the order of their names.
+    list_aliases = list_aliases(ListAliasesRequest) -> ListAliasesResponse;
     /// Makes a new primary version.
     rotate_key = rotate_key(RotateKeyRequest) -> Key;
     /// Moves a key or a version from `PRE_ACTIVE` to `ACTIVE`.

@@ -43,6 +43,7 @@ plain!(
     GetDataKeyRequest,
     GetKeyRequest,
     GetPublicKeyRequest,
+    ListAliasesRequest,
     ListAuditRequest,
     ListDataKeysRequest,
     ListGrantsRequest,
@@ -54,9 +55,11 @@ plain!(
 identified!(
     BatchDecryptRequest,
     CancelRequest,
+    CreateAliasRequest,
     CreateKeyRequest,
     DecryptDataKeyRequest,
     DecryptRequest,
+    DeleteAliasRequest,
     DeleteDataKeyRequest,
     EncryptRequest wipes plaintext,
     GenerateDataKeyRequest,
@@ -74,6 +77,7 @@ identified!(
     SealRequest,
     SubmitShareRequest wipes share,
     TransitionRequest,
+    UpdateAliasRequest,
     UpdateKeyLabelsRequest,
     VerifyMacRequest wipes message,
 );

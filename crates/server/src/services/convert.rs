@@ -299,6 +299,11 @@ pub(super) fn key(view: KeyView, erasure: Erasure<'_>) -> wire::Key {
         state: state(info.state).into(),
         primary_version: info.primary.0,
         versions: view.versions.into_iter().map(version).collect(),
+        aliases: erasure
+            .state
+            .aliases_of(info.id)
+            .map(ToString::to_string)
+            .collect(),
         labels: info.labels.into(),
         created_at: Some(timestamp(info.created_at)),
         activate_at: info.activate_at.map(timestamp),

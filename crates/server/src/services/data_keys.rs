@@ -28,8 +28,8 @@ impl Wanted {
 
     /// One page, and where the next one begins if there may be more.
     fn page(&self, state: &State) -> Result<wire::ListDataKeysResponse, ServiceError> {
-        let key = state
-            .key(&self.key)
+        let (key, _) = state
+            .named(&self.key)
             .ok_or_else(|| Denial::KeyNotFound(self.key.clone()))?;
         let mut data_keys = Vec::new();
         let mut last = None;
@@ -42,7 +42,7 @@ impl Wanted {
                 });
             }
             if self.fits(data_key) {
-                data_keys.push(convert::data_key(&self.key, id, data_key));
+                data_keys.push(convert::data_key(&key.info.name, id, data_key));
             }
             last = Some(id);
         }

@@ -5,10 +5,10 @@ use super::key::KeyApi;
 use crate::caller::Caller;
 use crate::error::ServiceError;
 use crate::limits::KEYS_EXAMINED_PER_PAGE;
-use crate::page_token::{self, PageTokenError};
+use crate::page_token;
 use conclave_core::limits::{PAIRS_BYTES_MAX, PAIRS_MAX};
 use conclave_core::{
-    Action, Change, Key, KeyFilter, KeyListing, KeyName, KeyState, LabelFilter, Purpose, State,
+    Action, Change, Key, KeyFilter, KeyListing, KeyState, LabelFilter, Purpose, State,
 };
 use conclave_proto::v1 as wire;
 use std::collections::BTreeSet;
@@ -24,22 +24,19 @@ impl KeyApi {
         let token = asked.page_token.clone();
         let wanted = listing(asked)?;
         let list = wanted.digest();
-        let after = page_token::read(list, &token)?;
-        let after = after.as_deref().map(place).transpose()?;
+        let after = page_token::read_name(list, &token)?;
         let replica = self.0.read(caller, consistency).await?;
         Ok(replica.with_state(|state| {
             let seen = state.access().scopes(&caller.principal, Action::ReadKey);
             let (seen, examined) = (seen.collect(), KEYS_EXAMINED_PER_PAGE);
             let page = state.key_page(&wanted, &seen, after.as_ref(), size, examined);
-            let next = page.next.map(|name| name.to_string().into_bytes());
-            let next = next.map(|place| page_token::write(list, &place));
             wire::ListKeysResponse {
                 keys: page
                     .keys
                     .into_iter()
                     .map(|key| self.shown(state, key))
                     .collect(),
-                next_page_token: next.unwrap_or_default(),
+                next_page_token: page_token::of_name(list, page.next.as_ref()),
             }
         }))
     }
@@ -80,13 +77,6 @@ fn removed(names: Vec<String>) -> Result<BTreeSet<String>, ServiceError> {
         return Err(ServiceError::invalid("remove", rule));
     }
     Ok(names.into_iter().collect())
-}
-
-/// The name behind which a page begins.
-fn place(bytes: &[u8]) -> Result<KeyName, PageTokenError> {
-    let text = std::str::from_utf8(bytes).ok();
-    let name = text.and_then(|text| KeyName::new(text).ok());
-    name.ok_or(PageTokenError::Malformed)
 }
 
 fn listing(asked: wire::ListKeysRequest) -> Result<KeyListing, ServiceError> {

@@ -162,8 +162,8 @@ impl KeyApi {
         replica.with_state(|state| {
             let scope = Scope::Keyring(name.keyring());
             NodeContext::require(state.access(), caller, Action::ReadKey, &scope)?;
-            let key = state
-                .key(&name)
+            let (key, _) = state
+                .named(&name)
                 .ok_or_else(|| Denial::KeyNotFound(name.clone()))?;
             let version = convert::version(asked.version).unwrap_or(key.info.primary);
             let found = key
@@ -195,8 +195,8 @@ impl KeyApi {
             let scope = Scope::Keyring(name.keyring());
             NodeContext::require(state.access(), caller, Action::ReadKey, &scope)?;
             let missing = || Denial::KeyNotFound(name.clone());
-            let key = state.key(&name).ok_or_else(missing)?;
-            Ok(convert::key(state.view(key), self.erasure(state)))
+            let (key, _) = state.named(&name).ok_or_else(missing)?;
+            Ok(self.shown(state, key))
         })
     }
 }
@@ -375,5 +375,33 @@ impl KeyService for KeyApi {
         request: Request<wire::UpdateKeyLabelsRequest>,
     ) -> Result<Response<wire::Key>, Status> {
         written!(self, request, update_labels)
+    }
+
+    async fn create_alias(
+        &self,
+        request: Request<wire::CreateAliasRequest>,
+    ) -> Result<Response<wire::Alias>, Status> {
+        written!(self, request, make_alias)
+    }
+
+    async fn update_alias(
+        &self,
+        request: Request<wire::UpdateAliasRequest>,
+    ) -> Result<Response<wire::UpdateAliasResponse>, Status> {
+        written!(self, request, move_alias)
+    }
+
+    async fn delete_alias(
+        &self,
+        request: Request<wire::DeleteAliasRequest>,
+    ) -> Result<Response<wire::DeleteAliasResponse>, Status> {
+        written!(self, request, remove_alias)
+    }
+
+    async fn list_aliases(
+        &self,
+        request: Request<wire::ListAliasesRequest>,
+    ) -> Result<Response<wire::ListAliasesResponse>, Status> {
+        read!(self, request, aliases)
     }
 }

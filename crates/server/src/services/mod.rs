@@ -1,6 +1,7 @@
 //! The gRPC front: one file a service, and one for the conversions between the wire's types and core's.
 
 mod access;
+mod aliases;
 mod audit;
 mod cluster;
 mod convert;

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "what does not work fails its test")]
 
+mod aliases;
 mod data_keys;
 mod destruction;
 mod finding;
@@ -254,7 +255,7 @@ async fn a_session_ends_when_the_node_stops() {
 }
 
 /// Of the state.
-const TABLES: [&str; 11] = [
+const TABLES: [&str; 12] = [
     "meta",
     "keys",
     "versions",
@@ -266,6 +267,7 @@ const TABLES: [&str; 11] = [
     "usage",
     "erased",
     "data-keys",
+    "aliases",
 ];
 
 /// Exchanges the wrapped material of two keys' first versions in the node's storage.

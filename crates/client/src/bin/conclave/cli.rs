@@ -1,7 +1,8 @@
 //! What can be typed.
 
 use crate::commands::{
-    access, audit, cluster, completions, crypt, custody, datakey, key, mac, random, reencrypt, sign,
+    access, alias, audit, cluster, completions, crypt, custody, datakey, key, mac, random,
+    reencrypt, sign,
 };
 use crate::output::Format;
 use crate::parse::{endpoints, timeout};
@@ -82,6 +83,9 @@ pub(crate) enum Command {
     /// Create keys and move them through their life
     #[command(subcommand)]
     Key(key::KeyCommand),
+    /// Other names for keys, which can be moved from one to another
+    #[command(subcommand)]
+    Alias(alias::AliasCommand),
     /// Encrypt a file or a pipe, of any size
     Encrypt(crypt::EncryptArgs),
     /// Decrypt what encrypt made
@@ -146,6 +150,11 @@ mod tests {
             "conclave key list a/",
             "conclave key list a/ --label k=v --label l --state pre-active --purpose sign",
             "conclave key list --algorithm ed25519 --protection hsm",
+            "conclave alias set a/x a/b",
+            "conclave alias set a/x a/b --from a/c",
+            "conclave alias delete a/x",
+            "conclave alias list",
+            "conclave alias list a/ --key a/b",
             "conclave key label a/b k=v l=w --remove m",
             "conclave key label a/b --remove m --remove n",
             "conclave key get a/b",
@@ -210,6 +219,7 @@ mod tests {
             ("conclave random 0", ErrorKind::ValueValidation),
             ("conclave key label a/b", ErrorKind::MissingRequiredArgument),
             ("conclave key label a/b k", ErrorKind::ValueValidation),
+            ("conclave alias set a/x b", ErrorKind::ValueValidation),
             ("conclave key list --label =v", ErrorKind::ValueValidation),
             ("conclave key list --state alive", ErrorKind::InvalidValue),
             ("conclave mac a/b --verify 0xff", ErrorKind::ValueValidation),

@@ -81,6 +81,9 @@ pub(crate) fn key_text(key: &v1::Key) -> String {
         format!("primary:     version {}", key.primary_version),
         format!("created:     {}", time(key.created_at.as_ref())),
     ];
+    if !key.aliases.is_empty() {
+        lines.push(format!("aliases:     {}", key.aliases.join(" ")));
+    }
     if key.activate_at.is_some() {
         lines.push(format!("activates:   {}", time(key.activate_at.as_ref())));
     }
@@ -251,6 +254,7 @@ pub(crate) fn key_json(key: &v1::Key) -> Value {
     let policy = key.rewrap_policy.unwrap_or_default();
     json!({
         "name": key.name,
+        "aliases": key.aliases,
         "key_id": hex::encode(&key.key_id),
         "algorithm": algorithm(key.algorithm),
         "protection": protection(key.protection),
@@ -303,9 +307,15 @@ pub(crate) fn audit_text(entry: &v1::AuditEntry) -> String {
     if !record.key.is_empty() {
         parts.push(key_and_version(&record.key, record.version));
     }
+    if !record.alias.is_empty() {
+        parts.push(format!("as {}", record.alias));
+    }
     if !record.destination_key.is_empty() {
         let to = key_and_version(&record.destination_key, record.destination_version);
         parts.push(format!("to {to}"));
+    }
+    if !record.destination_alias.is_empty() {
+        parts.push(format!("as {}", record.destination_alias));
     }
     if !record.data_key_id.is_empty() {
         parts.push(format!("data key {}", hex::encode(&record.data_key_id)));
@@ -364,6 +374,8 @@ pub(crate) fn audit_json(entry: &v1::AuditEntry) -> Value {
             "destination_key": record.destination_key,
             "destination_version": record.destination_version,
             "data_key_id": hex::encode(&record.data_key_id),
+            "alias": record.alias,
+            "destination_alias": record.destination_alias,
         })
     });
     json!({ "sequence": entry.sequence, "leaf": hex::encode(&entry.leaf), "record": record })
@@ -464,6 +476,7 @@ mod tests {
             primary_version: 1,
             versions: vec![version],
             labels: BTreeMap::from([("team".into(), "blue".into())]),
+            aliases: vec!["a/x".into(), "a/y".into()],
             ..v1::Key::default()
         };
         assert_eq!(
@@ -475,6 +488,7 @@ mod tests {
              protection:  HSM\n\
              primary:     version 1\n\
              created:     -\n\
+             aliases:     a/x a/y\n\
              rotates:     every 90d, next -\n\
              label:       team=blue\n\
              version 1    DESTROYED, created -, used 12 times, last -, destroyed at -, on 2 of 3 nodes (record 17)"

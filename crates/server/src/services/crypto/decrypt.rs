@@ -5,10 +5,10 @@ use crate::caller::Caller;
 use crate::error::ServiceError;
 use crate::parallel;
 use crate::unsealed::{Ready, Unsealed};
-use crate::uses::{Chosen, Prepared, Use, decide};
+use crate::uses::{Chosen, Decision, Prepared, Use, decide};
 use async_trait::async_trait;
 use conclave_core::{
-    Direction, EncryptionContext, KeyId, KeyName, Operation, UseRefusal, VersionNumber,
+    Direction, EncryptionContext, KeyId, KeyName, Operation, State, UseRefusal, VersionNumber,
 };
 use conclave_crypto::{CryptoError, Header, KeyMaterial, SecretBytes, message};
 use conclave_proto::v1 as wire;
@@ -169,13 +169,14 @@ impl Use for Decryption<'_> {
         unsealed: &Unsealed,
     ) -> Result<Prepared<Self::Result>, ServiceError> {
         let (name, version) = (self.name, Some(self.version));
-        let decision = replica.with_state(|state| {
+        let (decision, is_named) = replica.with_state(|state| {
             let (operation, direction) = (Operation::Decrypt, Direction::Process);
-            decide(state, self.caller, operation, direction, name, version)
+            let decision = decide(state, self.caller, operation, direction, name, version);
+            self.check_named(state, decision)
         });
         let result = match decision.chosen {
             Err(denial) => Err(denial.into()),
-            Ok(_) if self.named.as_ref().is_some_and(|named| named != name) => self.mismatch(),
+            Ok(_) if !is_named => self.mismatch(),
             Ok(chosen) => open_all(unsealed, &chosen, self.context, self.items).await,
         };
         let opened = |items: &Self::Result| items.iter().filter(|item| item.is_ok()).count();
@@ -191,6 +192,20 @@ impl Use for Decryption<'_> {
 }
 
 impl Decryption<'_> {
+    /// Whether the key of the messages is the one that the caller named, if it did. It may be by an alias: should that be
+    /// moved to the key or away from it, the key's revision changes, and this is decided again.
+    fn check_named(&self, state: &State, mut decision: Decision) -> (Decision, bool) {
+        let Some(named) = &self.named else {
+            return (decision, true);
+        };
+        let found = state.named(named);
+        let found = found.filter(|(key, _)| key.info.name == *self.name);
+        if let Some((_, alias)) = found {
+            decision.key.alias = alias.cloned();
+        }
+        (decision, found.is_some())
+    }
+
     fn mismatch<T>(&self) -> Result<T, ServiceError> {
         let named = self
             .named

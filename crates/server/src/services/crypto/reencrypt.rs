@@ -70,12 +70,12 @@ impl CryptoApi {
             blob: &asked.ciphertext,
             bound: &bound,
         };
-        let (ciphertext, version) = self.0.run_use(caller, it).await?;
+        let (ciphertext, key, version) = self.0.run_use(caller, it).await?;
         Ok(wire::ReEncryptResponse {
             ciphertext,
             source_key: from.to_string(),
             source_version: header.version.0,
-            key: to.to_string(),
+            key,
             version,
         })
     }
@@ -93,8 +93,8 @@ struct ReEncryption<'a> {
 
 #[async_trait]
 impl Use for ReEncryption<'_> {
-    /// The new message, and the version that it is under.
-    type Result = (Vec<u8>, u32);
+    /// The new message, and the key and the version that it is under.
+    type Result = (Vec<u8>, String, u32);
 
     fn operation(&self) -> Operation {
         Operation::ReEncrypt
@@ -146,7 +146,7 @@ impl ReEncryption<'_> {
         unsealed: &Unsealed,
         open: &Chosen,
         seal: &Chosen,
-    ) -> Result<(Vec<u8>, u32), ServiceError> {
+    ) -> Result<(Vec<u8>, String, u32), ServiceError> {
         let message = decrypt::Item {
             blob: self.blob,
             aad: &self.bound.source_aad,
@@ -159,6 +159,7 @@ impl ReEncryption<'_> {
             aad,
         };
         let mut blobs = encrypt::seal_all(self.entropy, unsealed, seal, context, &[item]).await?;
-        Ok((blobs.pop().unwrap_or_default(), seal.number.0))
+        let blob = blobs.pop().unwrap_or_default();
+        Ok((blob, seal.name.to_string(), seal.number.0))
     }
 }

@@ -1,6 +1,7 @@
 //! One file per command.
 
 pub(crate) mod access;
+pub(crate) mod alias;
 pub(crate) mod audit;
 pub(crate) mod cluster;
 pub(crate) mod completions;
@@ -26,6 +27,7 @@ pub(crate) async fn run(command: Command, session: &Session) -> Result<(), CliEr
         Command::Status => status::run(session).await,
         Command::Custody(command) => custody::run(command, session).await,
         Command::Key(command) => key::run(command, session).await,
+        Command::Alias(command) => alias::run(command, session).await,
         Command::Encrypt(args) => crypt::encrypt(args, session).await,
         Command::Decrypt(args) => crypt::decrypt(args, session).await,
         Command::Datakey(command) => datakey::run(command, session).await,
