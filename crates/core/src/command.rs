@@ -264,6 +264,15 @@ impl Change {
         matches!(self, Self::Erased { .. } | Self::RewrapDataKeys { .. })
     }
 
+    /// Whether it is part of its key's story. Uses are not, nor what befalls registered data keys: of both there may be
+    /// millions.
+    pub(crate) fn is_told(&self) -> bool {
+        !matches!(
+            self,
+            Self::RewrapDataKeys { .. } | Self::DeleteDataKey { .. }
+        )
+    }
+
     /// Whether the log remembers the request and answers a repeated one as the first time, so that whoever lost the
     /// answer may propose the same again. A ceremony that a client repeats gives other shares: the first answer, without
     /// those that belong to it, is of no use. And a share that is submitted once more may count once more, for another

@@ -22,6 +22,7 @@ pub mod context;
 pub mod custody;
 pub mod data_key;
 pub mod destruction;
+pub mod history;
 mod ids;
 pub mod key;
 pub mod lifecycle;

@@ -113,6 +113,10 @@ fn rows() -> (State, Rows) {
     (state, rows)
 }
 
+fn on_disk_only(table: Table) -> bool {
+    matches!(table, Table::Audit | Table::History)
+}
+
 fn load(rows: &Rows) -> Result<State, CorruptRow> {
     State::load(
         rows.iter()
@@ -202,7 +206,7 @@ fn rows_that_do_not_fit_are_refused() {
     assert_eq!(refused(ended), Table::Batches);
     for table in Table::ALL
         .into_iter()
-        .filter(|table| ![Table::Meta, Table::Audit].contains(table))
+        .filter(|table| ![Table::Meta, Table::Audit, Table::History].contains(table))
     {
         let strange = |rows: &mut Rows| {
             rows.insert((table, b"strange".to_vec()), vec![1, 0]);
@@ -264,6 +268,8 @@ proptest! {
         let (_, mut rows) = rows();
         let name = rows.keys().nth(which.index(rows.len())).unwrap().clone();
         let value = rows.get_mut(&name).unwrap();
+        // Of some rows the name says it all.
+        prop_assume!(!value.is_empty());
         let at = at.index(value.len());
         if cut {
             value.truncate(at);
@@ -271,7 +277,7 @@ proptest! {
             value[at] ^= flip;
         }
         let loaded = load(&rows);
-        prop_assert!(!cut || name.0 == Table::Audit || loaded.is_err());
+        prop_assert!(!cut || on_disk_only(name.0) || loaded.is_err());
     }
 }
 

@@ -12,8 +12,9 @@ use crate::slot::StoreSlot;
 use crate::status::{self, ReplicaStatus, Role};
 use crate::types::{Raft, Runtime};
 use bytes::Bytes;
+use conclave_core::history::Erasure;
 use conclave_core::planted::{Bug, is_planted};
-use conclave_core::{AuditSequence, Command, LogIndex, NodeId, Outcome, State};
+use conclave_core::{AuditSequence, Command, KeyId, LogIndex, NodeId, Outcome, State};
 use conclave_env::Env;
 use conclave_proto::peer::v1::peer_service_server::PeerServiceServer;
 use openraft::async_runtime::WatchReceiver;
@@ -214,6 +215,27 @@ impl Replica {
         limit: usize,
     ) -> Result<Vec<(AuditSequence, Vec<u8>)>, RaftError> {
         Ok(self.0.machine.audit_records(start, limit)?)
+    }
+
+    /// Records of the audit log that tell the story of a key, from `start` on: all but uses.
+    ///
+    /// # Errors
+    /// As the disk has them.
+    pub fn key_history(
+        &self,
+        key: KeyId,
+        start: AuditSequence,
+        limit: usize,
+    ) -> Result<Vec<AuditSequence>, RaftError> {
+        Ok(self.0.machine.key_history(key, start, limit)?)
+    }
+
+    /// What nodes said in the audit log that they have erased, from the record `start` on.
+    ///
+    /// # Errors
+    /// As the disk has them.
+    pub fn erasures(&self, start: AuditSequence, limit: usize) -> Result<Vec<Erasure>, RaftError> {
+        Ok(self.0.machine.erasures(start, limit)?)
     }
 
     /// How this node is.

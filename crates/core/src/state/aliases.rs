@@ -99,6 +99,11 @@ impl State {
         codec::digest(&("aliases", prefix, key))
     }
 
+    /// What a history is of, to tell one from another.
+    pub fn history_digest(key: KeyId) -> [u8; 16] {
+        codec::digest(&("history", key))
+    }
+
     /// Aliases behind `after` whose names begin with `prefix`; of one key only, or of all that may be seen.
     pub fn alias_page(
         &self,
@@ -249,6 +254,7 @@ impl State {
         if let Some(earlier) = &earlier {
             self.touch(place, earlier.alias.target);
             note.detail = format!("before: {}", earlier.key);
+            note.also = (!stays).then_some(earlier.alias.target);
         }
         let earlier = earlier.map(|it| it.key);
         self.alias_answer(name, &alias, earlier)

@@ -3,7 +3,7 @@
 use super::{Place, State};
 use crate::audit::{AuditOutcome, AuditRecord, MUTUAL_TLS};
 use crate::command::{Actor, Change, Write};
-use crate::ids::AuditSequence;
+use crate::ids::{AuditSequence, KeyId};
 use crate::planted::{Bug, is_planted, next_call};
 
 /// What a write leaves in the audit log besides what its envelope says.
@@ -17,6 +17,8 @@ pub(super) struct Note {
     pub(super) detail: String,
     pub(super) data_key_id: Vec<u8>,
     pub(super) alias: String,
+    /// Another key whose story this is, too.
+    pub(super) also: Option<KeyId>,
 }
 
 impl Note {
@@ -76,7 +78,16 @@ impl State {
             alias: note.alias,
             ..AuditRecord::default()
         };
-        self.append_audit(place, record);
+        let told = KeyId::from_slice(&record.key_id);
+        let record = self.append_audit(place, record);
+        self.tell(told, record);
+    }
+
+    /// Makes a record part of a key's story.
+    fn tell(&mut self, key: Option<KeyId>, record: AuditSequence) {
+        if let Some(key) = key {
+            self.save_history(key, record);
+        }
     }
 
     /// A write and what became of it.
@@ -115,6 +126,14 @@ impl State {
             alias: note.alias,
             ..AuditRecord::default()
         };
-        self.append_audit(place, record);
+        let told = KeyId::from_slice(&record.key_id);
+        let record = self.append_audit(place, record);
+        if outcome == AuditOutcome::Allowed && write.change.is_told() {
+            self.tell(told, record);
+            self.tell(note.also, record);
+            if let Change::Erased { through } = &write.change {
+                self.save_erasure(record, place.node, *through);
+            }
+        }
     }
 }

@@ -33,8 +33,8 @@ pub struct CorruptRow {
 }
 
 impl State {
-    /// Builds the state from the rows that were handed out, in any order. Leaves of the audit log
-    /// and rows of [`Table::Meta`] that are not the state's are passed over.
+    /// Builds the state from the rows that were handed out, in any order. Leaves of the audit log,
+    /// the stories of keys, and rows of [`Table::Meta`] that are not the state's are passed over.
     ///
     /// # Errors
     /// [`CorruptRow`] names the first row that cannot be read, or that does not fit the others.
@@ -108,7 +108,7 @@ impl Loader {
         let bad_name = || corrupt(table, key, "the row's name is malformed");
         match table {
             Table::Meta if key == META_ROW => self.meta = Some(parse(table, key, value)?),
-            Table::Meta | Table::Audit => {}
+            Table::Meta | Table::Audit | Table::History => {}
             Table::Keys => {
                 let id = KeyId::from_slice(key).ok_or_else(bad_name)?;
                 self.infos.insert(id, parse(table, key, value)?);

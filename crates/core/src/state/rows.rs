@@ -8,7 +8,10 @@ use crate::alias::Alias;
 use crate::audit::AuditTree;
 use crate::codec;
 use crate::data_key::DataKey;
-use crate::ids::{ClusterId, DataKeyId, KeyId, NodeId, Revision, TimeMs, VersionNumber};
+use crate::history::{self, Erasure};
+use crate::ids::{
+    AuditSequence, ClusterId, DataKeyId, KeyId, NodeId, Revision, TimeMs, VersionNumber,
+};
 use crate::key::{KeyInfo, KeyVersion, Usage};
 use crate::names::KeyName;
 use crate::uses::BatchId;
@@ -41,11 +44,13 @@ pub enum Table {
     DataKeys,
     /// Aliases, by name.
     Aliases,
+    /// Which records of the audit log tell the story of a key (see [`crate::history`]).
+    History,
 }
 
 impl Table {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Meta,
         Self::Keys,
         Self::Versions,
@@ -58,6 +63,7 @@ impl Table {
         Self::Erased,
         Self::DataKeys,
         Self::Aliases,
+        Self::History,
     ];
 
     /// On the disk.
@@ -75,6 +81,7 @@ impl Table {
             Self::Erased => "erased",
             Self::DataKeys => "data-keys",
             Self::Aliases => "aliases",
+            Self::History => "history",
         }
     }
 }
@@ -173,6 +180,28 @@ impl State {
 
     pub(super) fn save_alias_removed(&mut self, name: &KeyName) {
         self.remove(Table::Aliases, name.as_str().as_bytes());
+    }
+
+    pub(super) fn save_history(&mut self, id: KeyId, record: AuditSequence) {
+        self.changes.push(RowChange {
+            table: Table::History,
+            key: history::record_row(id, record),
+            value: Some(Vec::new()),
+        });
+    }
+
+    pub(super) fn save_erasure(&mut self, record: AuditSequence, node: NodeId, through: Revision) {
+        let erasure = Erasure {
+            record,
+            node,
+            through,
+        };
+        let (key, value) = erasure.to_row();
+        self.changes.push(RowChange {
+            table: Table::History,
+            key,
+            value: Some(value),
+        });
     }
 
     pub(super) fn save_grant(&mut self, grant: &Grant) {

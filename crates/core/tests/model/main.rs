@@ -3,6 +3,7 @@
 mod commands;
 mod data_keys;
 mod finding;
+mod history;
 mod paging;
 mod reference;
 mod steps;
@@ -285,6 +286,7 @@ fn run(steps: &[Step]) {
     }
     assert_eq!(one.state, two.state);
     assert_eq!(one.rows, two.rows);
+    history::check(&one.leaves(), &one.rows, &model);
     assert_eq!(one.restarted(), one.state);
     assert_eq!(one.leaves().len() as u64, one.state.audit().size());
     assert_eq!(one.state.audit().root(), merkle_root(&one.leaves()));

@@ -1,6 +1,7 @@
 //! The replicated state, over a [`Store`](conclave_env::Store).
 
 mod apply;
+mod history;
 mod rows;
 mod snapshot;
 

@@ -26,6 +26,7 @@ pub(crate) const STATE: Database = Database {
         "erased",
         "data-keys",
         "aliases",
+        "history",
     ],
 };
 
@@ -62,14 +63,18 @@ pub(super) fn load_place(slot: &StoreSlot) -> Result<Place, StoreError> {
         .map_err(|e| slot.corrupt(&format!("place: {e}")))
 }
 
-/// The state that the rows make. The audit log's leaves stay on the disk.
+/// What stays on the disk: the audit log's leaves, and which of them tell the stories of keys.
+const ON_DISK_ONLY: [Table; 2] = [Table::Audit, Table::History];
+
+/// The state that the rows make.
 pub(super) fn load_state(slot: &StoreSlot) -> Result<State, RaftError> {
-    load_tables(slot, &[Table::Audit])
+    load_tables(slot, &ON_DISK_ONLY)
 }
 
 /// For a planted bug only.
 pub(super) fn load_state_without_requests(slot: &StoreSlot) -> Result<State, RaftError> {
-    load_tables(slot, &[Table::Audit, Table::Requests])
+    let [audit, history] = ON_DISK_ONLY;
+    load_tables(slot, &[audit, history, Table::Requests])
 }
 
 fn load_tables(slot: &StoreSlot, without: &[Table]) -> Result<State, RaftError> {
