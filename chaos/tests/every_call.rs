@@ -129,6 +129,10 @@ async fn finding(client: &Client, key: &str) -> Vec<Made> {
         ..v1::DeleteAliasRequest::default()
     };
     let by_alias = requests::get_key(&alias_of(key));
+    let history = v1::GetKeyHistoryRequest {
+        name: key.to_owned(),
+        ..v1::GetKeyHistoryRequest::default()
+    };
     let use_by_alias = requests::encrypt(&alias_of(key), b"x");
     let list = v1::ListAliasesRequest::default();
     let hidden = |list: &v1::ListAliasesResponse| {
@@ -150,6 +154,7 @@ async fn finding(client: &Client, key: &str) -> Vec<Made> {
             "ListAliases of a key",
             client.list_aliases(list_of_key).await,
         ),
+        denied("GetKeyHistory", client.get_key_history(history).await),
         denied("GetKey by alias", client.get_key(by_alias).await),
         denied("Encrypt by alias", client.encrypt(use_by_alias).await),
     ]

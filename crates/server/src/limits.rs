@@ -110,6 +110,9 @@ pub const REWRAP_PATIENCE: Duration = Duration::from_secs(5);
 pub const REWRAPS_FAILED_MAX: usize = 1_024;
 /// Keys that a page of a list examines, at most.
 pub const KEYS_EXAMINED_PER_PAGE: usize = 10_000;
+/// Erasures that are looked through for those of one key, at most: a node makes one for each time that something is
+/// destroyed.
+pub const ERASURES_EXAMINED_MAX: usize = 10_000;
 /// Registered data keys that a page of a list looks at, at most.
 pub const DATA_KEYS_SEEN_PER_PAGE: usize = 10_000;
 /// How often a node looks whether its HSM still holds the root key.

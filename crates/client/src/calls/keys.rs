@@ -22,6 +22,8 @@ unary! { KeyServiceClient<_>:
     delete_alias = delete_alias(DeleteAliasRequest) -> DeleteAliasResponse;
     /// One page of the aliases whose name starts with a prefix, in the order of their names.
     list_aliases = list_aliases(ListAliasesRequest) -> ListAliasesResponse;
+    /// One page of all that was done with a key but its uses, the earliest first.
+    get_key_history = get_key_history(GetKeyHistoryRequest) -> GetKeyHistoryResponse;
     /// Makes a new primary version.
     rotate_key = rotate_key(RotateKeyRequest) -> Key;
     /// Moves a key or a version from `PRE_ACTIVE` to `ACTIVE`.

@@ -41,6 +41,7 @@ plain!(
     ClusterStatusRequest,
     CustodyStatusRequest,
     GetDataKeyRequest,
+    GetKeyHistoryRequest,
     GetKeyRequest,
     GetPublicKeyRequest,
     ListAliasesRequest,

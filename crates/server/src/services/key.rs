@@ -404,4 +404,11 @@ impl KeyService for KeyApi {
     ) -> Result<Response<wire::ListAliasesResponse>, Status> {
         read!(self, request, aliases)
     }
+
+    async fn get_key_history(
+        &self,
+        request: Request<wire::GetKeyHistoryRequest>,
+    ) -> Result<Response<wire::GetKeyHistoryResponse>, Status> {
+        read!(self, request, history)
+    }
 }

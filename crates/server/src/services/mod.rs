@@ -9,6 +9,7 @@ mod crypto;
 mod custody;
 mod data_keys;
 mod finding;
+mod history;
 mod key;
 
 pub(crate) use access::AccessApi;

@@ -6,6 +6,7 @@ mod aliases;
 mod data_keys;
 mod destruction;
 mod finding;
+mod history;
 mod public_keys;
 mod world;
 
@@ -255,7 +256,7 @@ async fn a_session_ends_when_the_node_stops() {
 }
 
 /// Of the state.
-const TABLES: [&str; 12] = [
+const TABLES: [&str; 13] = [
     "meta",
     "keys",
     "versions",
@@ -268,6 +269,7 @@ const TABLES: [&str; 12] = [
     "erased",
     "data-keys",
     "aliases",
+    "history",
 ];
 
 /// Exchanges the wrapped material of two keys' first versions in the node's storage.

@@ -20,6 +20,8 @@ pub(crate) const TERMINAL_TEXT_BYTES_MAX: usize = 32 * 1024;
 
 /// Keys that are asked for at once.
 pub(crate) const KEYS_PER_PAGE: u32 = 500;
+/// Events of a key's history that are asked for at once.
+pub(crate) const EVENTS_PER_PAGE: u32 = 500;
 /// Registered data keys that are asked for at once.
 pub(crate) const DATA_KEYS_PER_PAGE: u32 = 1_000;
 /// How often a command that waits for data keys to be wrapped anew looks how many are left.

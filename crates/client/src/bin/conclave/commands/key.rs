@@ -1,7 +1,7 @@
 //! `conclave key`.
 
 use super::crypt::context;
-use super::{finding, rewrap};
+use super::{finding, history, rewrap};
 use crate::destination::Destination;
 use crate::error::CliError;
 use crate::parse::{Algorithm, Protection, key_name, moment, pair, period, waiting_period};
@@ -47,6 +47,15 @@ Examples:
         #[arg(value_parser = key_name)]
         name: String,
     },
+    /// Tell what was done with a key, the earliest first
+    #[command(after_help = "\
+All but its uses, which `conclave key get` counts and `conclave audit list` shows. Numbers are those
+of the audit log's records.
+
+Examples:
+  conclave key history payments/card-pan
+  conclave key history payments/card-pan --output json")]
+    History(history::HistoryArgs),
     /// Write the public key of a version, for others to verify or encrypt with
     #[command(after_help = "\
 Examples:
@@ -214,6 +223,7 @@ pub(crate) async fn run(command: KeyCommand, session: &Session) -> Result<(), Cl
     let client = session.client()?;
     let key = match command {
         KeyCommand::Public(args) => return public(&client, args, session).await,
+        KeyCommand::History(args) => return history::run(&client, args, session).await,
         KeyCommand::List(args) => return finding::list(&client, args, session).await,
         KeyCommand::Label(args) => client.update_key_labels(args.request()?).await,
         KeyCommand::Rewrap(args) => {

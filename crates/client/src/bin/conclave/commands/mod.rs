@@ -9,6 +9,7 @@ pub(crate) mod crypt;
 pub(crate) mod custody;
 pub(crate) mod datakey;
 pub(crate) mod finding;
+pub(crate) mod history;
 pub(crate) mod key;
 pub(crate) mod mac;
 pub(crate) mod random;
