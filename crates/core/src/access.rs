@@ -86,6 +86,8 @@ pub enum Action {
     Unseal,
     /// Read the audit log.
     ReadAudit,
+    /// Give the material of an exportable key out, wrapped.
+    ExportKey,
 }
 
 impl Action {
@@ -96,7 +98,11 @@ impl Action {
             Self::UseKey => &[User],
             Self::UseCompromised => &[Role::UseCompromised],
             Self::ReadKey => &[Admin, Operator, User],
-            Self::CreateKey | Self::DestroyKey | Self::ManageAccess | Self::InitCustody => &[Admin],
+            Self::CreateKey
+            | Self::DestroyKey
+            | Self::ExportKey
+            | Self::ManageAccess
+            | Self::InitCustody => &[Admin],
             Self::RotateKey | Self::ChangeState | Self::Seal | Self::Unseal | Self::ReadAudit => {
                 &[Admin, Operator]
             }

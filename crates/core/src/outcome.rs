@@ -2,10 +2,10 @@
 
 use crate::access::Action;
 use crate::codec::{self, DecodeError};
-use crate::ids::{DataKeyId, VersionNumber};
+use crate::ids::{DataKeyId, ImportJobId, TimeMs, VersionNumber};
 use crate::key::KeyView;
 use crate::lifecycle::{KeyState, Transition};
-use crate::names::KeyName;
+use crate::names::{KeyName, KeyringName};
 use crate::period::write_length;
 use crate::uses::Verdict;
 use serde::{Deserialize, Serialize};
@@ -47,6 +47,8 @@ pub enum Written {
     Done,
     /// The key as it was right after.
     Key(Box<KeyView>),
+    /// The import job that was made.
+    ImportJob(ImportJobId),
 }
 
 /// Why a write was not done. Nothing changed but the audit log.
@@ -153,6 +155,32 @@ pub enum Refusal {
     /// Nothing of a destroyed key can be changed.
     #[error("key {0} is DESTROYED: nothing of it can be changed any more")]
     Destroyed(KeyName),
+    /// No such import job.
+    #[error("there is no import job {0}: it is over, or never was")]
+    ImportJobNotFound(ImportJobId),
+    /// Its time is up.
+    #[error(
+        "import job {id} is over since {at} (milliseconds since 1970): make another one, and wrap the material anew"
+    )]
+    ImportJobExpired {
+        /// Which one.
+        id: ImportJobId,
+        /// Since when.
+        at: TimeMs,
+    },
+    /// It was used.
+    #[error(
+        "import job {0} was used, and each is good for one import: make another one, and wrap the material anew"
+    )]
+    ImportJobUsed(ImportJobId),
+    /// It is for another keyring.
+    #[error("import job {id} is for keyring {keyring}: make one for the keyring of the key")]
+    ImportJobElsewhere {
+        /// Which one.
+        id: ImportJobId,
+        /// Its keyring.
+        keyring: KeyringName,
+    },
 }
 
 struct Length(u64);
@@ -200,13 +228,15 @@ pub enum ActionName {
     DestroyKey,
     /// See [`Action::DestroyKey`]; of a registered data key.
     DeleteDataKey,
+    /// See [`Action::CreateKey`]; with material from outside.
+    ImportKey,
 }
 
 impl ActionName {
     /// The action that it names.
     pub fn action(self) -> Action {
         match self {
-            Self::CreateKey => Action::CreateKey,
+            Self::CreateKey | Self::ImportKey => Action::CreateKey,
             Self::RotateKey => Action::RotateKey,
             Self::ChangeState => Action::ChangeState,
             Self::ManageAccess => Action::ManageAccess,
@@ -221,6 +251,7 @@ impl ActionName {
 fn describe(action: ActionName) -> &'static str {
     match action {
         ActionName::CreateKey => "create keys in this keyring (it takes admin)",
+        ActionName::ImportKey => "import keys into this keyring (it takes admin)",
         ActionName::RotateKey => "rotate keys of this keyring (it takes admin or operator)",
         ActionName::ChangeState => {
             "change the state of keys of this keyring (it takes admin or operator)"
@@ -245,6 +276,8 @@ pub enum LimitedThing {
     Versions,
     /// In the cluster.
     Grants,
+    /// In the cluster.
+    ImportJobs,
 }
 
 impl std::fmt::Display for LimitedThing {
@@ -253,6 +286,7 @@ impl std::fmt::Display for LimitedThing {
             Self::Keys => "the cluster holds as many keys as it may",
             Self::Versions => "the key has as many versions as it may: create another key",
             Self::Grants => "the cluster holds as many grants as it may",
+            Self::ImportJobs => "the cluster holds as many import jobs as it may",
         })
     }
 }
@@ -272,6 +306,8 @@ pub enum Malformation {
     AlgorithmProtection,
     /// A step that takes more to be said, or a date.
     Transition,
+    /// A key inside HSMs that is to be exportable.
+    Exportable,
 }
 
 impl std::fmt::Display for Malformation {
@@ -287,6 +323,7 @@ impl std::fmt::Display for Malformation {
             Self::AlgorithmProtection => {
                 "the algorithm is offered at protection SOFTWARE only: no HSM has it"
             }
+            Self::Exportable => "keys of protection HSM are never exportable",
             Self::Transition => "this step cannot be asked for by itself",
         })
     }
@@ -313,6 +350,10 @@ impl Refusal {
             Self::RecentlyUsed { .. } => "KEY_IN_USE",
             Self::DataKeysLeft { .. } => "DATA_KEYS_LEFT",
             Self::DataKeyNotFound(_) => "DATA_KEY_NOT_FOUND",
+            Self::ImportJobNotFound(_) => "IMPORT_JOB_NOT_FOUND",
+            Self::ImportJobExpired { .. } => "IMPORT_JOB_EXPIRED",
+            Self::ImportJobUsed(_) => "IMPORT_JOB_USED",
+            Self::ImportJobElsewhere { .. } => "IMPORT_JOB_KEYRING",
         }
     }
 }

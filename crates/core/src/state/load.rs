@@ -9,7 +9,8 @@ use crate::codec::{self, DecodeError};
 use crate::custody::Custody;
 use crate::data_key::DataKey;
 use crate::destruction::Destruction;
-use crate::ids::{DataKeyId, KeyId, NodeId, Revision, VersionNumber};
+use crate::ids::{DataKeyId, ImportJobId, KeyId, NodeId, Revision, VersionNumber};
+use crate::import::ImportJob;
 use crate::key::{Key, KeyInfo, Usage, Versions};
 use crate::lifecycle::KeyState;
 use crate::uses::BatchId;
@@ -67,6 +68,7 @@ struct Loader {
     usages: BTreeMap<(KeyId, VersionNumber), Usage>,
     erased: BTreeMap<NodeId, Revision>,
     data_keys: BTreeMap<DataKeyId, DataKey>,
+    imports: BTreeMap<ImportJobId, ImportJob>,
     grants: BTreeSet<Grant>,
     custody: Option<Custody>,
     requests: BTreeMap<u64, Remembered>,
@@ -127,6 +129,10 @@ impl Loader {
                 let id = DataKeyId::from_slice(key).ok_or_else(bad_name)?;
                 self.data_keys.insert(id, parse(table, key, value)?);
             }
+            Table::Imports => {
+                let id = ImportJobId::from_slice(key).ok_or_else(bad_name)?;
+                self.imports.insert(id, parse(table, key, value)?);
+            }
             Table::Grants => {
                 parse::<()>(table, key, value)?;
                 self.grants.insert(parse(table, key, key)?);
@@ -164,6 +170,7 @@ impl Loader {
             && self.usages.is_empty()
             && self.erased.is_empty()
             && self.data_keys.is_empty()
+            && self.imports.is_empty()
             && self.grants.is_empty()
             && self.custody.is_none()
             && self.requests.is_empty()
@@ -182,6 +189,7 @@ impl Loader {
             batches: join_batches(self.incarnations, self.batches)?,
             audit: meta.audit,
             erased: self.erased,
+            imports: self.imports,
             ..State::default()
         };
         if !state.audit.is_sound() {

@@ -7,7 +7,10 @@ use crate::access::Grant;
 use crate::audit::AuditTree;
 use crate::codec;
 use crate::data_key::DataKey;
-use crate::ids::{ClusterId, DataKeyId, KeyId, NodeId, Revision, TimeMs, VersionNumber};
+use crate::ids::{
+    ClusterId, DataKeyId, ImportJobId, KeyId, NodeId, Revision, TimeMs, VersionNumber,
+};
+use crate::import::ImportJob;
 use crate::key::{KeyInfo, KeyVersion, Usage};
 use crate::uses::BatchId;
 use serde::{Deserialize, Serialize};
@@ -37,11 +40,13 @@ pub enum Table {
     Erased,
     /// Registered data keys, by id.
     DataKeys,
+    /// Import jobs, by id.
+    Imports,
 }
 
 impl Table {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Meta,
         Self::Keys,
         Self::Versions,
@@ -53,6 +58,7 @@ impl Table {
         Self::Usage,
         Self::Erased,
         Self::DataKeys,
+        Self::Imports,
     ];
 
     /// On the disk.
@@ -69,6 +75,7 @@ impl Table {
             Self::Usage => "usage",
             Self::Erased => "erased",
             Self::DataKeys => "data-keys",
+            Self::Imports => "imports",
         }
     }
 }
@@ -159,6 +166,14 @@ impl State {
 
     pub(super) fn save_data_key_removed(&mut self, id: DataKeyId) {
         self.remove(Table::DataKeys, *id.as_bytes());
+    }
+
+    pub(super) fn save_import_job(&mut self, id: ImportJobId, it: &ImportJob) {
+        self.save(Table::Imports, *id.as_bytes(), it);
+    }
+
+    pub(super) fn save_import_job_removed(&mut self, id: ImportJobId) {
+        self.remove(Table::Imports, *id.as_bytes());
     }
 
     pub(super) fn save_grant(&mut self, grant: &Grant) {

@@ -65,9 +65,11 @@ fn wrong_permission_checked() {
         Action::UseKey => role == Role::User,
         Action::UseCompromised => role == Role::UseCompromised,
         Action::ReadKey => role != Role::UseCompromised,
-        Action::CreateKey | Action::DestroyKey | Action::ManageAccess | Action::InitCustody => {
-            role == Role::Admin
-        }
+        Action::CreateKey
+        | Action::ExportKey
+        | Action::DestroyKey
+        | Action::ManageAccess
+        | Action::InitCustody => role == Role::Admin,
         Action::RotateKey
         | Action::ChangeState
         | Action::Seal

@@ -149,6 +149,7 @@ fn check_access(model: &Model, state: &State) {
         Action::RotateKey,
         Action::ChangeState,
         Action::DestroyKey,
+        Action::ExportKey,
         Action::ManageAccess,
         Action::InitCustody,
         Action::Seal,

@@ -103,7 +103,7 @@ pub(crate) struct Model {
 pub(crate) fn class(outcome: &Outcome) -> String {
     match outcome {
         Outcome::None => "none".to_owned(),
-        Outcome::Written(Ok(Written::Done)) => "done".to_owned(),
+        Outcome::Written(Ok(Written::Done | Written::ImportJob(_))) => "done".to_owned(),
         Outcome::Written(Ok(Written::Key(view))) => {
             let states: Vec<KeyState> = view.versions.iter().map(|v| v.state).collect();
             key_class(view.info.state, view.info.primary.0, &states)
@@ -340,9 +340,11 @@ pub(crate) fn roles(action: Action) -> &'static [Role] {
         Action::UseKey => &[User],
         Action::UseCompromised => &[UseCompromised],
         Action::ReadKey => &[Admin, Operator, User],
-        Action::CreateKey | Action::DestroyKey | Action::ManageAccess | Action::InitCustody => {
-            &[Admin]
-        }
+        Action::CreateKey
+        | Action::DestroyKey
+        | Action::ExportKey
+        | Action::ManageAccess
+        | Action::InitCustody => &[Admin],
         Action::RotateKey
         | Action::ChangeState
         | Action::Seal

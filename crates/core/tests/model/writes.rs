@@ -126,9 +126,10 @@ impl Model {
                 (&[Admin], found.name.split('/').next().map(String::from))
             }
             Change::ScheduleDestruction { name, .. } => (&[Admin], ring(name)),
-            Change::Erased { .. } | Change::RewrapDataKeys { .. } => {
-                unreachable!("judged before")
-            }
+            Change::Erased { .. }
+            | Change::RewrapDataKeys { .. }
+            | Change::CreateImportJob(_)
+            | Change::Import { .. } => unreachable!("judged before, or not drawn"),
             Change::Grant(grant) | Change::Revoke(grant) => match &grant.scope {
                 Scope::All => (&[Admin], None),
                 Scope::Keyring(name) => (&[Admin], Some(name.to_string())),
@@ -209,6 +210,7 @@ impl Model {
                 self.data_keys.remove(&id.0).ok_or("DATA_KEY_NOT_FOUND")?;
                 Ok("done".to_owned())
             }
+            Change::CreateImportJob(_) | Change::Import { .. } => unreachable!("not drawn"),
             Change::Grant(grant) => {
                 if self.grants.insert(grant.clone()) {
                     self.access_revision = index;
@@ -483,6 +485,8 @@ fn asked(change: &Change) -> String {
         | Change::RequestRewrap { .. }
         | Change::RewrapDataKeys { .. }
         | Change::DeleteDataKey { .. }
+        | Change::CreateImportJob(_)
+        | Change::Import { .. }
         | Change::Grant(_)
         | Change::Revoke(_)
         | Change::Custody(_) => {
