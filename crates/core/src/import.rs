@@ -4,6 +4,7 @@ use crate::ids::{KeyId, TimeMs, VersionNumber};
 use crate::key::Wrapped;
 use crate::names::KeyringName;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 /// How imported material is wrapped on its way: under an AES key that is used once, and that under RSA-OAEP with SHA-256
 /// (`CKM_RSA_AES_KEY_WRAP`).
@@ -23,6 +24,11 @@ impl ImportMethod {
             Self::RsaOaep4096Sha256Aes256 => "RSA-OAEP-4096-SHA-256-AES-256",
         }
     }
+}
+
+/// Tells what was handed in apart, so that a repeated request is known.
+pub fn digest_of(wrapped: &[u8]) -> [u8; 32] {
+    Sha256::digest(wrapped).into()
 }
 
 /// A key pair for one import, and its end.

@@ -139,6 +139,7 @@ impl NodeContext {
             Action::CreateKey | Action::RotateKey | Action::ChangeState => {
                 ("change keys of this keyring", "admin or operator on it")
             }
+            Action::ExportKey => ("export keys of this keyring", "admin on it"),
             Action::DestroyKey => ("destroy keys of this keyring", "admin on it"),
             Action::UseKey => ("use keys", "the role user on the keyring"),
             Action::UseCompromised => (

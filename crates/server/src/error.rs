@@ -78,6 +78,17 @@ pub enum ServiceError {
     /// The ciphertext's key is not in this cluster.
     #[error("the ciphertext was made under a key that this cluster does not have")]
     UnknownKeyId,
+    /// Imported bytes are not what they should be.
+    #[error(
+        "the wrapped key does not unwrap, or is no key for {algorithm}: wrap {takes} with the public key of this import job, as \
+         `conclave key import` does"
+    )]
+    WrappedKeyInvalid {
+        /// Of the key.
+        algorithm: &'static str,
+        /// What is to be wrapped.
+        takes: &'static str,
+    },
     /// No such registered data key.
     #[error("there is no registered data key {0}: it was deleted, or never was")]
     UnknownDataKey(DataKeyId),
@@ -199,6 +210,7 @@ impl ServiceError {
             Self::KeyMismatch { .. } => "KEY_MISMATCH",
             Self::UnknownKeyId => "KEY_NOT_FOUND",
             Self::UnknownDataKey(_) => "DATA_KEY_NOT_FOUND",
+            Self::WrappedKeyInvalid { .. } => "WRAPPED_KEY_INVALID",
             Self::ContextMismatch(_) => "CONTEXT_MISMATCH",
             Self::DataKeysFull => "LIMIT_REACHED",
             Self::Tampered { .. } => "MATERIAL_TAMPERED",
@@ -227,6 +239,7 @@ impl ServiceError {
             | Self::MacInvalid { .. }
             | Self::SignatureInvalid { .. }
             | Self::ContextMismatch(_)
+            | Self::WrappedKeyInvalid { .. }
             | Self::KeyMismatch { .. } => Code::InvalidArgument,
             Self::Denied(denial) => denial_code(denial),
             Self::Forbidden { .. } => Code::PermissionDenied,
@@ -264,6 +277,7 @@ impl ServiceError {
             Self::DataKeysFull => Some(UseRefusal::LimitReached),
             Self::Invalid { .. }
             | Self::UnknownDataKey(_)
+            | Self::WrappedKeyInvalid { .. }
             | Self::Forbidden { .. }
             | Self::Refused(_)
             | Self::Share(_)
@@ -286,26 +300,33 @@ impl ServiceError {
 
 fn denial_code(denial: &Denial) -> Code {
     match denial {
-        Denial::Permission { .. } | Denial::Compromised { .. } => Code::PermissionDenied,
-        Denial::KeyNotFound(_) | Denial::VersionNotFound { .. } => Code::NotFound,
-        Denial::State { .. } | Denial::Purpose { .. } | Denial::NoPublicKey { .. } => {
-            Code::FailedPrecondition
+        Denial::Permission { .. } | Denial::Export { .. } | Denial::Compromised { .. } => {
+            Code::PermissionDenied
         }
+        Denial::KeyNotFound(_) | Denial::VersionNotFound { .. } => Code::NotFound,
+        Denial::State { .. }
+        | Denial::Purpose { .. }
+        | Denial::NoPublicKey { .. }
+        | Denial::NotExportable(_) => Code::FailedPrecondition,
     }
 }
 
 fn refusal_code(refusal: &Refusal) -> Code {
     match refusal {
         Refusal::PermissionDenied(_) => Code::PermissionDenied,
-        Refusal::KeyNotFound(_) | Refusal::VersionNotFound { .. } | Refusal::DataKeyNotFound(_) => {
-            Code::NotFound
-        }
+        Refusal::KeyNotFound(_)
+        | Refusal::VersionNotFound { .. }
+        | Refusal::DataKeyNotFound(_)
+        | Refusal::ImportJobNotFound(_) => Code::NotFound,
         Refusal::KeyExists(_) => Code::AlreadyExists,
         Refusal::WrongState { .. }
         | Refusal::NotRotatable { .. }
         | Refusal::RecentlyUsed { .. }
         | Refusal::DataKeysLeft { .. }
         | Refusal::Destroyed(_)
+        | Refusal::ImportJobExpired { .. }
+        | Refusal::ImportJobUsed(_)
+        | Refusal::ImportJobElsewhere { .. }
         | Refusal::CustodySettled
         | Refusal::NoCustody
         | Refusal::StaleSet

@@ -25,6 +25,7 @@ pub(crate) const STATE: Database = Database {
         "usage",
         "erased",
         "data-keys",
+        "imports",
     ],
 };
 

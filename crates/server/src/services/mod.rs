@@ -7,6 +7,7 @@ mod convert;
 mod crypto;
 mod custody;
 mod data_keys;
+mod imports;
 mod key;
 
 pub(crate) use access::AccessApi;

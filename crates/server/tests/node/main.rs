@@ -253,7 +253,7 @@ async fn a_session_ends_when_the_node_stops() {
 }
 
 /// Of the state.
-const TABLES: [&str; 11] = [
+const TABLES: [&str; 12] = [
     "meta",
     "keys",
     "versions",
@@ -265,6 +265,7 @@ const TABLES: [&str; 11] = [
     "usage",
     "erased",
     "data-keys",
+    "imports",
 ];
 
 /// Exchanges the wrapped material of two keys' first versions in the node's storage.

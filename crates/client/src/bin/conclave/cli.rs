@@ -1,7 +1,8 @@
 //! What can be typed.
 
 use crate::commands::{
-    access, audit, cluster, completions, crypt, custody, datakey, key, mac, random, reencrypt, sign,
+    access, audit, cluster, completions, crypt, custody, datakey, import, key, mac, random,
+    reencrypt, sign,
 };
 use crate::output::Format;
 use crate::parse::{endpoints, timeout};
@@ -82,6 +83,9 @@ pub(crate) enum Command {
     /// Create keys and move them through their life
     #[command(subcommand)]
     Key(key::KeyCommand),
+    /// Public keys to wrap own key material with, on its way into the cluster
+    #[command(subcommand)]
+    ImportJob(import::ImportJobCommand),
     /// Encrypt a file or a pipe, of any size
     Encrypt(crypt::EncryptArgs),
     /// Decrypt what encrypt made
@@ -164,6 +168,15 @@ mod tests {
             "conclave datakey delete 8f14e45fceea167a5a36dedd4bea2543",
             "conclave key create a/b --rewrap-by-hand --deactivate-old-versions",
             "conclave key rewrap a/b --wait",
+            "conclave key create a/b --exportable",
+            "conclave import-job create a --method rsa4096 --lifetime 30m --out f",
+            "conclave import-job get 8f14e45fceea167a5a36dedd4bea2543",
+            "conclave import-job list",
+            "conclave import-job wrap --public-key f --material g --out h",
+            "conclave key import a/b --material f --algorithm ed25519",
+            "conclave key import a/b --wrapped f --job 8f14e45fceea167a5a36dedd4bea2543 --as-version",
+            "conclave key export a/b --to-public-key f --out g",
+            "conclave key export a/b --version 2 --to-key a/c --context x=y --out g",
             "conclave key set-rewrap a/b --rewrap-by-hand",
             "conclave reencrypt --in f --out g --to a/c",
             "conclave mac a/b --in f",
@@ -189,68 +202,86 @@ mod tests {
         }
     }
 
+    const WRONG: &[(&str, ErrorKind)] = &[
+        (
+            "conclave",
+            ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand,
+        ),
+        ("conclave key create Payments/x", ErrorKind::ValueValidation),
+        ("conclave key create payments", ErrorKind::ValueValidation),
+        ("conclave key create a/../b", ErrorKind::ValueValidation),
+        (
+            "conclave encrypt a/b --context novalue",
+            ErrorKind::ValueValidation,
+        ),
+        ("conclave random 0", ErrorKind::ValueValidation),
+        ("conclave mac a/b --verify 0xff", ErrorKind::ValueValidation),
+        (
+            "conclave verify a/b --in f",
+            ErrorKind::MissingRequiredArgument,
+        ),
+        (
+            "conclave sign a/b --in f --digest 00ff",
+            ErrorKind::ArgumentConflict,
+        ),
+        (
+            "conclave key set-rotation a/b",
+            ErrorKind::MissingRequiredArgument,
+        ),
+        (
+            "conclave key set-rotation a/b --every 90d --never",
+            ErrorKind::ArgumentConflict,
+        ),
+        (
+            "conclave key destroy a/b --after 12h",
+            ErrorKind::ValueValidation,
+        ),
+        (
+            "conclave key destroy a/b --after 91d",
+            ErrorKind::ValueValidation,
+        ),
+        ("conclave random 1025", ErrorKind::ValueValidation),
+        ("conclave datakey get 8f14", ErrorKind::ValueValidation),
+        (
+            "conclave import-job create a --lifetime 8d",
+            ErrorKind::ValueValidation,
+        ),
+        (
+            "conclave key import a/b",
+            ErrorKind::MissingRequiredArgument,
+        ),
+        (
+            "conclave key import a/b --wrapped f",
+            ErrorKind::MissingRequiredArgument,
+        ),
+        (
+            "conclave key export a/b",
+            ErrorKind::MissingRequiredArgument,
+        ),
+        (
+            "conclave datakey generate a/b --label disk=7",
+            ErrorKind::MissingRequiredArgument,
+        ),
+        ("conclave status --timeout soon", ErrorKind::ValueValidation),
+        ("conclave status --output xml", ErrorKind::InvalidValue),
+        (
+            "conclave access grant bob root payments",
+            ErrorKind::InvalidValue,
+        ),
+        (
+            "conclave custody seal --node 1 --all",
+            ErrorKind::ArgumentConflict,
+        ),
+        (
+            "conclave custody init --threshold 2 --out d",
+            ErrorKind::MissingRequiredArgument,
+        ),
+    ];
+
     #[test]
     fn wrong_usage_is_found_before_anything_is_done() {
-        for (line, kind) in [
-            (
-                "conclave",
-                ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand,
-            ),
-            ("conclave key create Payments/x", ErrorKind::ValueValidation),
-            ("conclave key create payments", ErrorKind::ValueValidation),
-            ("conclave key create a/../b", ErrorKind::ValueValidation),
-            (
-                "conclave encrypt a/b --context novalue",
-                ErrorKind::ValueValidation,
-            ),
-            ("conclave random 0", ErrorKind::ValueValidation),
-            ("conclave mac a/b --verify 0xff", ErrorKind::ValueValidation),
-            (
-                "conclave verify a/b --in f",
-                ErrorKind::MissingRequiredArgument,
-            ),
-            (
-                "conclave sign a/b --in f --digest 00ff",
-                ErrorKind::ArgumentConflict,
-            ),
-            (
-                "conclave key set-rotation a/b",
-                ErrorKind::MissingRequiredArgument,
-            ),
-            (
-                "conclave key set-rotation a/b --every 90d --never",
-                ErrorKind::ArgumentConflict,
-            ),
-            (
-                "conclave key destroy a/b --after 12h",
-                ErrorKind::ValueValidation,
-            ),
-            (
-                "conclave key destroy a/b --after 91d",
-                ErrorKind::ValueValidation,
-            ),
-            ("conclave random 1025", ErrorKind::ValueValidation),
-            ("conclave datakey get 8f14", ErrorKind::ValueValidation),
-            (
-                "conclave datakey generate a/b --label disk=7",
-                ErrorKind::MissingRequiredArgument,
-            ),
-            ("conclave status --timeout soon", ErrorKind::ValueValidation),
-            ("conclave status --output xml", ErrorKind::InvalidValue),
-            (
-                "conclave access grant bob root payments",
-                ErrorKind::InvalidValue,
-            ),
-            (
-                "conclave custody seal --node 1 --all",
-                ErrorKind::ArgumentConflict,
-            ),
-            (
-                "conclave custody init --threshold 2 --out d",
-                ErrorKind::MissingRequiredArgument,
-            ),
-        ] {
-            assert_eq!(parse(line).unwrap_err().kind(), kind, "{line}");
+        for (line, kind) in WRONG {
+            assert_eq!(parse(line).unwrap_err().kind(), *kind, "{line}");
         }
     }
 

@@ -7,6 +7,7 @@ pub(crate) mod completions;
 pub(crate) mod crypt;
 pub(crate) mod custody;
 pub(crate) mod datakey;
+pub(crate) mod import;
 pub(crate) mod key;
 pub(crate) mod mac;
 pub(crate) mod random;
@@ -25,6 +26,7 @@ pub(crate) async fn run(command: Command, session: &Session) -> Result<(), CliEr
         Command::Status => status::run(session).await,
         Command::Custody(command) => custody::run(command, session).await,
         Command::Key(command) => key::run(command, session).await,
+        Command::ImportJob(command) => import::run(command, session).await,
         Command::Encrypt(args) => crypt::encrypt(args, session).await,
         Command::Decrypt(args) => crypt::decrypt(args, session).await,
         Command::Datakey(command) => datakey::run(command, session).await,
