@@ -4,6 +4,7 @@
 
 mod data_keys;
 mod destruction;
+mod imports;
 mod public_keys;
 mod world;
 
