@@ -85,6 +85,7 @@ pub fn forming() -> Vec<Command> {
         activate_at: None,
         rotate_every: None,
         rewrap: conclave_core::RewrapPolicy::default(),
+        exportable: false,
     };
     let grant = Grant {
         principal: principal("app"),

@@ -29,6 +29,7 @@ struct Target<'a> {
     key: &'a str,
     ciphertext: &'a [u8],
     data_key: &'a [u8],
+    import_job: &'a [u8],
     share: &'a v1::SubmitShareRequest,
 }
 
@@ -55,6 +56,7 @@ async fn every_call(client: &Client, target: &Target<'_>) -> Vec<Made> {
     let mut made = keys(client, target).await;
     made.extend(finding(client, target.key).await);
     made.extend(data_keys(client, target).await);
+    made.extend(transport(client, target).await);
     made.extend(uses(client, target).await);
     made.extend(administration(client, target).await);
     made
@@ -198,6 +200,38 @@ async fn data_keys(client: &Client, target: &Target<'_>) -> Vec<Made> {
         denied("GetDataKey", client.get_data_key(data_key).await),
         denied("DeleteDataKey", client.delete_data_key(delete).await),
         denied("DecryptDataKey", client.decrypt_data_key(open).await),
+    ]
+}
+
+async fn transport(client: &Client, target: &Target<'_>) -> Vec<Made> {
+    let key = target.key;
+    let create = v1::CreateImportJobRequest {
+        keyring: keyring_of(key).to_owned(),
+        ..v1::CreateImportJobRequest::default()
+    };
+    let get = v1::GetImportJobRequest {
+        import_job_id: target.import_job.to_vec(),
+        ..v1::GetImportJobRequest::default()
+    };
+    let list = v1::ListImportJobsRequest::default();
+    let none = |answer: &v1::ListImportJobsResponse| answer.import_jobs.is_empty();
+    let import = v1::ImportKeyRequest {
+        import_job_id: target.import_job.to_vec(),
+        wrapped_key: vec![1; 400],
+        target: Some(v1::import_key_request::Target::VersionOf(key.to_owned())),
+        ..v1::ImportKeyRequest::default()
+    };
+    let export = v1::ExportKeyRequest {
+        key: key.to_owned(),
+        to: Some(v1::export_key_request::To::WrappingKey(key.to_owned())),
+        ..v1::ExportKeyRequest::default()
+    };
+    vec![
+        denied("CreateImportJob", client.create_import_job(create).await),
+        denied("GetImportJob", client.get_import_job(get).await),
+        blind("ListImportJobs", client.list_import_jobs(list).await, none),
+        denied("ImportKey", client.import_key(import).await),
+        denied("ExportKey", client.export_key(export).await),
     ]
 }
 
@@ -362,6 +396,15 @@ async fn state(cluster: &Cluster) -> Result<(Vec<v1::Key>, Vec<v1::Grant>)> {
     ))
 }
 
+/// The id of an import job.
+async fn import_job(admin: &Client) -> Result<Vec<u8>> {
+    let request = v1::CreateImportJobRequest {
+        keyring: "demo".to_owned(),
+        ..v1::CreateImportJobRequest::default()
+    };
+    Ok(admin.create_import_job(request).await?.import_job_id)
+}
+
 /// Gives the target an alias; answers the id of a registered data key of it.
 async fn found_and_registered(cluster: &Cluster) -> Result<Vec<u8>> {
     let register = v1::GenerateDataKeyRequest {
@@ -390,6 +433,7 @@ async fn nobody_does_what_was_not_granted() -> Result<()> {
         .encrypt(requests::encrypt("demo/target", b"x"))
         .await?;
     let data_key = found_and_registered(&cluster).await?;
+    let import_job = import_job(&admin).await?;
     for role in [Role::Admin, Role::Operator, Role::User] {
         admin
             .grant(requests::grant("tenant", "other", role))
@@ -413,6 +457,7 @@ async fn nobody_does_what_was_not_granted() -> Result<()> {
         key: "demo/target",
         ciphertext: &sealed.ciphertext,
         data_key: &data_key,
+        import_job: &import_job,
         share: &share,
     };
     let before = state(&cluster).await?;
@@ -445,14 +490,18 @@ async fn nobody_does_what_was_not_granted() -> Result<()> {
         let app = cluster.client_at("app", id)?;
         app.encrypt(requests::encrypt("demo/target", b"x")).await?;
     }
+    a_stranger_draws_nothing(&cluster).await?;
+    a_tenant_rules_its_own(&cluster).await?;
+    cluster.finish()
+}
+
+async fn a_stranger_draws_nothing(cluster: &Cluster) -> Result<()> {
     let random = v1::GenerateRandomRequest {
         length: 16,
         ..v1::GenerateRandomRequest::default()
     };
     let answer = cluster.client("stranger")?.generate_random(random).await;
-    all_refused("stranger", vec![denied("GenerateRandom", answer)])?;
-    a_tenant_rules_its_own(&cluster).await?;
-    cluster.finish()
+    all_refused("stranger", vec![denied("GenerateRandom", answer)])
 }
 
 /// So that it is known that the refusals were not for another reason.
@@ -496,6 +545,7 @@ async fn no_call_is_answered_without_good_credentials() -> Result<()> {
         key: "demo/target",
         ciphertext: &[1; 120],
         data_key: &[1; 16],
+        import_job: &[1; 16],
         share: &share,
     };
     let pki = cluster.layout().pki();

@@ -41,6 +41,16 @@ fn by_reason(reason: &str) -> Option<&'static str> {
         "KEY_IN_USE" => {
             "see with `conclave key get` and `conclave audit list` who uses it; --force destroys it all the same"
         }
+        "IMPORT_JOB_NOT_FOUND" | "IMPORT_JOB_EXPIRED" | "IMPORT_JOB_USED" => {
+            "make another import job and wrap the key with its public key, or let `conclave key import --material` do both"
+        }
+        "IMPORT_JOB_KEYRING" => "make an import job for the keyring of the key",
+        "WRAPPED_KEY_INVALID" => {
+            "see `conclave import-job wrap --help` for what is to be wrapped, and look whether the job is the one that wrapped it"
+        }
+        "KEY_NOT_EXPORTABLE" => {
+            "create another key with --exportable, and bring what this one protects under it"
+        }
         "DATA_KEY_NOT_FOUND" => "look for the id with `conclave datakey list KEY`",
         "DATA_KEYS_LEFT" => "see with `conclave key get` which versions wrap data keys",
         "CONTEXT_MISMATCH" => "see the context with `conclave datakey get`",

@@ -254,6 +254,7 @@ impl TestNode {
             | Use::BatchDecrypt(_)
             | Use::ReEncrypt(_)
             | Use::DecryptDataKey(_)
+            | Use::ExportKey(_)
             | Use::GenerateRandom(_)
             | Use::GenerateMac(_)
             | Use::VerifyMac(_)
@@ -356,6 +357,13 @@ impl CryptoService for Serving {
         &self,
         _: Request<v1::DecryptDataKeyRequest>,
     ) -> Result<Response<v1::DecryptDataKeyResponse>, Status> {
+        Err(Status::unimplemented("not in these tests"))
+    }
+
+    async fn export_key(
+        &self,
+        _: Request<v1::ExportKeyRequest>,
+    ) -> Result<Response<v1::ExportKeyResponse>, Status> {
         Err(Status::unimplemented("not in these tests"))
     }
 

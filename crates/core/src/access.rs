@@ -90,6 +90,8 @@ pub enum Action {
     LabelKey,
     /// Create, move and delete aliases.
     ManageAliases,
+    /// Give the material of an exportable key out, wrapped.
+    ExportKey,
 }
 
 impl Action {
@@ -102,6 +104,7 @@ impl Action {
             Self::ReadKey => &[Admin, Operator, User],
             Self::CreateKey
             | Self::DestroyKey
+            | Self::ExportKey
             | Self::ManageAccess
             | Self::InitCustody
             | Self::ManageAliases => &[Admin],

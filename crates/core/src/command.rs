@@ -8,13 +8,14 @@ use crate::context::Labels;
 use crate::custody::{Custody, CustodyEvent};
 use crate::data_key::{RewrapPolicy, Rewrapped};
 use crate::ids::{
-    AttemptId, ClusterId, DataKeyId, KekNumber, KeyId, NodeId, RequestId, Revision, SetId, TimeMs,
-    VersionNumber,
+    AttemptId, ClusterId, DataKeyId, ImportJobId, KekNumber, KeyId, NodeId, RequestId, Revision,
+    SetId, TimeMs, VersionNumber,
 };
+use crate::import::ImportMethod;
 use crate::key::{Algorithm, Material, Protection, Wrapped};
 use crate::lifecycle::Transition;
-use crate::names::{KeyName, PrincipalName};
-use crate::period::{RotationPeriod, WaitingPeriod};
+use crate::names::{KeyName, KeyringName, PrincipalName};
+use crate::period::{ImportLife, RotationPeriod, WaitingPeriod};
 use crate::planted::{Bug, is_planted};
 use crate::uses::UseBatch;
 use serde::{Deserialize, Serialize};
@@ -208,6 +209,85 @@ pub enum Change {
         /// Which one.
         alias: KeyName,
     },
+    /// A key pair for one import.
+    CreateImportJob(Box<NewImportJob>),
+    /// Material from outside becomes a key, or a version of one.
+    Import {
+        /// By which it came.
+        job: ImportJobId,
+        /// What it becomes.
+        target: ImportTarget,
+        /// As the proposer wrapped it anew.
+        material: Box<Material>,
+        /// Of what the caller handed in, so that a repeated request is known.
+        digest: [u8; 32],
+    },
+}
+
+/// A new import job.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewImportJob {
+    /// Drawn by the proposer.
+    pub id: ImportJobId,
+    /// Into which the material is to go.
+    pub keyring: KeyringName,
+    /// How the material is to be wrapped.
+    pub method: ImportMethod,
+    /// How long it lives.
+    pub lives: ImportLife,
+    /// Under whose root key the private half was wrapped; if it is no longer the current one, the answer is a conflict.
+    pub set: SetId,
+    /// The private half.
+    pub wrapped: Wrapped,
+    /// As `SubjectPublicKeyInfo` in DER.
+    pub public: Box<[u8]>,
+}
+
+/// What imported material becomes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ImportTarget {
+    /// Version 1 of a new key.
+    Key {
+        /// What its owner chose.
+        spec: KeySpec,
+        /// Drawn by the proposer.
+        id: KeyId,
+        /// As in [`Change::CreateKey`].
+        set: SetId,
+    },
+    /// The next version of a key.
+    Version {
+        /// Which key.
+        name: KeyName,
+        /// As in [`Change::RotateKey`].
+        id: KeyId,
+        /// As in [`Change::RotateKey`].
+        version: VersionNumber,
+    },
+}
+
+impl ImportTarget {
+    /// The key's name.
+    pub fn name(&self) -> &KeyName {
+        match self {
+            Self::Key { spec, .. } => &spec.name,
+            Self::Version { name, .. } => name,
+        }
+    }
+
+    /// Without what the proposer added.
+    fn forget_proposer(&mut self) {
+        match self {
+            Self::Key { id, set, .. } => {
+                *id = KeyId::default();
+                *set = SetId::default();
+            }
+            Self::Version { id, version, .. } => {
+                *id = KeyId::default();
+                *version = VersionNumber::default();
+            }
+        }
+    }
 }
 
 /// A new key, as its owner wants it.
@@ -229,6 +309,8 @@ pub struct KeySpec {
     pub rotate_every: Option<RotationPeriod>,
     /// What becomes of its registered data keys when it is rotated.
     pub rewrap: RewrapPolicy,
+    /// Whether its material may leave the cluster, wrapped. Fixed for ever.
+    pub exportable: bool,
 }
 
 impl Change {
@@ -252,6 +334,8 @@ impl Change {
             } => "CreateAlias",
             Self::SetAlias { .. } => "UpdateAlias",
             Self::DeleteAlias { .. } => "DeleteAlias",
+            Self::CreateImportJob(_) => "CreateImportJob",
+            Self::Import { .. } => "ImportKey",
             Self::Grant(_) => "Grant",
             Self::Revoke(_) => "Revoke",
             Self::InitCustody(_) => "InitCustody",
@@ -296,6 +380,8 @@ impl Change {
             | Self::SetLabels { .. }
             | Self::SetAlias { .. }
             | Self::DeleteAlias { .. }
+            | Self::CreateImportJob(_)
+            | Self::Import { .. }
             | Self::Grant(_)
             | Self::Revoke(_)
             | Self::Custody(_) => true,
@@ -327,6 +413,18 @@ impl Change {
             } => {
                 *id = KeyId::default();
                 *version = VersionNumber::default();
+                **material = nothing;
+            }
+            Self::CreateImportJob(new) => {
+                new.id = ImportJobId::default();
+                new.set = SetId::default();
+                new.wrapped = nothing.wrapped;
+                new.public = Box::default();
+            }
+            Self::Import {
+                target, material, ..
+            } => {
+                target.forget_proposer();
                 **material = nothing;
             }
             Self::Custody(

@@ -100,6 +100,10 @@ id!(
     DataKeyId
 );
 id!(
+    /// An import job, drawn by the node that makes it.
+    ImportJobId
+);
+id!(
     /// A request, drawn by the client and kept across its retries.
     RequestId
 );

@@ -214,6 +214,8 @@ pub struct KeyVersion {
     pub public: Option<Box<[u8]>>,
     /// Set while it is `DESTROY_SCHEDULED` or DESTROYED.
     pub destruction: Option<Box<Destruction>>,
+    /// Whether its material came from outside.
+    pub imported: bool,
     /// How it was used: a row of its own, so that a use does not write the material anew.
     #[serde(skip)]
     pub usage: Usage,
@@ -324,6 +326,8 @@ pub struct KeyInfo {
     pub activate_at: Option<TimeMs>,
     /// How old the primary version may become while the key is ACTIVE; then a node makes the next one.
     pub rotate_every: Option<RotationPeriod>,
+    /// Whether its material may leave the cluster, wrapped. Fixed at creation.
+    pub exportable: bool,
     /// What becomes of its registered data keys when it is rotated.
     pub rewrap: RewrapPolicy,
     /// Data keys under versions below this one were asked to be wrapped anew.
@@ -357,6 +361,7 @@ impl Key {
             destruction: version.destruction.clone(),
             usage: version.usage,
             data_keys: 0,
+            imported: version.imported,
         };
         KeyView {
             info: self.info.clone(),
@@ -410,6 +415,8 @@ pub struct VersionView {
     pub usage: Usage,
     /// Registered data keys that it wraps.
     pub data_keys: u64,
+    /// Whether its material came from outside.
+    pub imported: bool,
 }
 
 #[cfg(test)]
@@ -425,6 +432,7 @@ mod tests {
             wrapped: None,
             public: None,
             destruction: None,
+            imported: false,
             usage: Usage::default(),
         }
     }

@@ -24,6 +24,7 @@ pub mod data_key;
 pub mod destruction;
 pub mod history;
 mod ids;
+pub mod import;
 pub mod key;
 pub mod lifecycle;
 pub mod limits;
@@ -38,15 +39,16 @@ pub use access::{Access, Action, Grant, Role, Scope};
 pub use alias::{Alias, AliasView, ExpectedAlias};
 pub use audit::{AuditOutcome, AuditRecord, AuditTree};
 pub use codec::DecodeError;
-pub use command::{Actor, Body, Change, Command, KeySpec, Write};
+pub use command::{Actor, Body, Change, Command, ImportTarget, KeySpec, NewImportJob, Write};
 pub use context::{EncryptionContext, Labels, Pairs, PairsError};
 pub use custody::{Custodian, Custody, CustodyEvent, RootWrapped};
 pub use data_key::{DataKey, DataKeyUse, NewDataKey, RewrapPolicy, Rewrapped};
 pub use destruction::{Destroyed, Destruction};
 pub use ids::{
-    AttemptId, AuditSequence, ClusterId, DataKeyId, Generation, KekNumber, KeyId, LogIndex, NodeId,
-    RequestId, Revision, SetId, TimeMs, VersionNumber,
+    AttemptId, AuditSequence, ClusterId, DataKeyId, Generation, ImportJobId, KekNumber, KeyId,
+    LogIndex, NodeId, RequestId, Revision, SetId, TimeMs, VersionNumber,
 };
+pub use import::{ImportJob, ImportMethod};
 pub use key::{
     Algorithm, Key, KeyInfo, KeyVersion, KeyView, Material, Protection, Purpose, Usage,
     VersionView, Versions, Wrapped,
@@ -54,7 +56,10 @@ pub use key::{
 pub use lifecycle::{KeyState, Transition};
 pub use names::{CustodianName, KeyName, KeyringName, NameError, PrincipalName};
 pub use outcome::{Outcome, Refusal, Written};
-pub use period::{RotationPeriod, RotationPeriodError, WaitingPeriod, WaitingPeriodError};
+pub use period::{
+    ImportLife, ImportLifeError, RotationPeriod, RotationPeriodError, WaitingPeriod,
+    WaitingPeriodError,
+};
 pub use state::{
     AliasPage, CorruptRow, Denial, DueRewrap, KeyFilter, KeyListing, KeyPage, LabelFilter,
     RowChange, SeenKeyrings, State, Table, UsePermit,

@@ -21,6 +21,10 @@ pub const REWRAPS_PER_COMMAND_MAX: usize = 256;
 pub const ALIASES_MAX: usize = 100_000;
 /// Aliases of one key.
 pub const ALIASES_PER_KEY_MAX: usize = 100;
+/// Import jobs of the cluster.
+pub const IMPORT_JOBS_MAX: usize = 1_000;
+/// Milliseconds that an import job lives: 10 minutes to 7 days.
+pub const IMPORT_LIFE_MS: RangeInclusive<u64> = 600_000..=7 * 86_400_000;
 /// Grants of the cluster.
 pub const GRANTS_MAX: usize = 100_000;
 /// Answers remembered for one principal; the oldest is forgotten first.

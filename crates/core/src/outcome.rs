@@ -3,10 +3,10 @@
 use crate::access::Action;
 use crate::alias::AliasView;
 use crate::codec::{self, DecodeError};
-use crate::ids::{DataKeyId, VersionNumber};
+use crate::ids::{DataKeyId, ImportJobId, TimeMs, VersionNumber};
 use crate::key::{KeyView, Purpose};
 use crate::lifecycle::{KeyState, Transition};
-use crate::names::KeyName;
+use crate::names::{KeyName, KeyringName};
 use crate::period::write_length;
 use crate::uses::Verdict;
 use serde::{Deserialize, Serialize};
@@ -50,6 +50,8 @@ pub enum Written {
     Key(Box<KeyView>),
     /// The alias as it was right after, or right before it was deleted.
     Alias(Box<AliasView>),
+    /// The import job that was made.
+    ImportJob(ImportJobId),
 }
 
 /// Why a write was not done. Nothing changed but the audit log.
@@ -213,6 +215,32 @@ pub enum Refusal {
         /// The key that it is of.
         key: KeyName,
     },
+    /// No such import job.
+    #[error("there is no import job {0}: it is over, or never was")]
+    ImportJobNotFound(ImportJobId),
+    /// Its time is up.
+    #[error(
+        "import job {id} is over since {at} (milliseconds since 1970): make another one, and wrap the material anew"
+    )]
+    ImportJobExpired {
+        /// Which one.
+        id: ImportJobId,
+        /// Since when.
+        at: TimeMs,
+    },
+    /// It was used.
+    #[error(
+        "import job {0} was used, and each is good for one import: make another one, and wrap the material anew"
+    )]
+    ImportJobUsed(ImportJobId),
+    /// It is for another keyring.
+    #[error("import job {id} is for keyring {keyring}: make one for the keyring of the key")]
+    ImportJobElsewhere {
+        /// Which one.
+        id: ImportJobId,
+        /// Its keyring.
+        keyring: KeyringName,
+    },
 }
 
 struct Length(u64);
@@ -264,13 +292,15 @@ pub enum ActionName {
     LabelKey,
     /// See [`Action::ManageAliases`].
     ManageAliases,
+    /// See [`Action::CreateKey`]; with material from outside.
+    ImportKey,
 }
 
 impl ActionName {
     /// The action that it names.
     pub fn action(self) -> Action {
         match self {
-            Self::CreateKey => Action::CreateKey,
+            Self::CreateKey | Self::ImportKey => Action::CreateKey,
             Self::RotateKey => Action::RotateKey,
             Self::ChangeState => Action::ChangeState,
             Self::ManageAccess => Action::ManageAccess,
@@ -287,6 +317,7 @@ impl ActionName {
 fn describe(action: ActionName) -> &'static str {
     match action {
         ActionName::CreateKey => "create keys in this keyring (it takes admin)",
+        ActionName::ImportKey => "import keys into this keyring (it takes admin)",
         ActionName::RotateKey => "rotate keys of this keyring (it takes admin or operator)",
         ActionName::ChangeState => {
             "change the state of keys of this keyring (it takes admin or operator)"
@@ -321,6 +352,8 @@ pub enum LimitedThing {
     Aliases,
     /// Of a key.
     AliasesOfKey,
+    /// In the cluster.
+    ImportJobs,
 }
 
 impl std::fmt::Display for LimitedThing {
@@ -333,6 +366,7 @@ impl std::fmt::Display for LimitedThing {
             Self::Aliases => "the cluster holds as many aliases as it may: delete some",
             Self::AliasesOfKey => "the key has as many aliases as it may: delete some",
             Self::LabelBytes => "the key's labels would have more bytes than they may: remove some",
+            Self::ImportJobs => "the cluster holds as many import jobs as it may",
         })
     }
 }
@@ -354,6 +388,8 @@ pub enum Malformation {
     Transition,
     /// Labels to be removed that are too many or too long, or to be set as well.
     Labels,
+    /// A key inside HSMs that is to be exportable.
+    Exportable,
 }
 
 impl std::fmt::Display for Malformation {
@@ -369,6 +405,7 @@ impl std::fmt::Display for Malformation {
             Self::AlgorithmProtection => {
                 "the algorithm is offered at protection SOFTWARE only: no HSM has it"
             }
+            Self::Exportable => "keys of protection HSM are never exportable",
             Self::Transition => "this step cannot be asked for by itself",
             Self::Labels => {
                 "labels to be removed are at most 32 with 8 KiB together, and none of them is set as well"
@@ -404,6 +441,10 @@ impl Refusal {
             Self::AliasKeyring { .. } => "ALIAS_KEYRING",
             Self::AliasPurpose { .. } => "ALIAS_PURPOSE",
             Self::AliasMoved { .. } => "ALIAS_MOVED",
+            Self::ImportJobNotFound(_) => "IMPORT_JOB_NOT_FOUND",
+            Self::ImportJobExpired { .. } => "IMPORT_JOB_EXPIRED",
+            Self::ImportJobUsed(_) => "IMPORT_JOB_USED",
+            Self::ImportJobElsewhere { .. } => "IMPORT_JOB_KEYRING",
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Lengths of time that people choose, within bounds.
 
 use crate::ids::TimeMs;
-use crate::limits::{DESTRUCTION_WAIT_MS, ROTATION_PERIOD_MS};
+use crate::limits::{DESTRUCTION_WAIT_MS, IMPORT_LIFE_MS, ROTATION_PERIOD_MS};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use thiserror::Error;
@@ -63,6 +63,13 @@ macro_rules! period {
     };
 }
 
+period!(
+    /// How long an import job lives: 10 minutes to 7 days, in whole milliseconds.
+    ImportLife,
+    ImportLifeError,
+    IMPORT_LIFE_MS,
+    "an import job lives 10 minutes to 7 days, not {0} ms"
+);
 period!(
     /// How old a primary version may become: an hour to ten years, in whole milliseconds.
     RotationPeriod,

@@ -31,6 +31,8 @@ pub enum Operation {
     Verify,
     /// Opens a registered data key.
     DecryptDataKey,
+    /// Gives material out, wrapped.
+    ExportKey,
 }
 
 impl Operation {
@@ -47,10 +49,11 @@ impl Operation {
             Self::Sign => "Sign",
             Self::Verify => "Verify",
             Self::DecryptDataKey => "DecryptDataKey",
+            Self::ExportKey => "ExportKey",
         }
     }
 
-    /// What a key must be for; `None`: it takes no key.
+    /// What a key must be for; `None`: for anything, or it takes no key.
     pub fn purpose(self) -> Option<Purpose> {
         match self {
             Self::Encrypt
@@ -60,7 +63,7 @@ impl Operation {
             | Self::DecryptDataKey => Some(Purpose::Encrypt),
             Self::GenerateMac | Self::VerifyMac => Some(Purpose::Mac),
             Self::Sign | Self::Verify => Some(Purpose::Sign),
-            Self::GenerateRandom => None,
+            Self::GenerateRandom | Self::ExportKey => None,
         }
     }
 }
@@ -120,6 +123,8 @@ pub enum UseRefusal {
     LimitReached,
     /// The context is not that of the registered data key.
     ContextMismatch,
+    /// The key may not leave the cluster.
+    KeyNotExportable,
 }
 
 impl UseRefusal {
@@ -139,6 +144,7 @@ impl UseRefusal {
             Self::SignatureInvalid => "SIGNATURE_INVALID",
             Self::LimitReached => "LIMIT_REACHED",
             Self::ContextMismatch => "CONTEXT_MISMATCH",
+            Self::KeyNotExportable => "KEY_NOT_EXPORTABLE",
         }
     }
 
@@ -150,7 +156,8 @@ impl UseRefusal {
             | Self::VersionNotFound
             | Self::KeyState
             | Self::KeyCompromised
-            | Self::KeyPurpose => true,
+            | Self::KeyPurpose
+            | Self::KeyNotExportable => true,
             Self::CiphertextInvalid
             | Self::MaterialTampered
             | Self::KeyMismatch

@@ -5,11 +5,12 @@
 use conclave_core::{
     Actor, Algorithm, AttemptId, AuditOutcome, AuditRecord, AuditSequence, BatchId, Body, Change,
     ClusterId, Command, Custodian, CustodianName, Custody, CustodyEvent, DataKeyId, DataKeyUse,
-    EncryptionContext, ExpectedAlias, Generation, Grant, KekNumber, KeyId, KeyName, KeySpec,
-    KeyState, KeyringName, LogIndex, Material, NewDataKey, NodeId, Operation, Outcome, Pairs,
-    PrincipalName, Protection, Purpose, Refusal, RequestId, Revision, RewrapPolicy, Rewrapped,
-    Role, RootWrapped, RotationPeriod, Scope, SetId, State, Table, TimeMs, Transition, UseBatch,
-    UseRecord, UseRefusal, UsedKey, Verdict, VersionNumber, WaitingPeriod, Wrapped, Write, Written,
+    EncryptionContext, ExpectedAlias, Generation, Grant, ImportJobId, ImportLife, ImportMethod,
+    ImportTarget, KekNumber, KeyId, KeyName, KeySpec, KeyState, KeyringName, LogIndex, Material,
+    NewDataKey, NewImportJob, NodeId, Operation, Outcome, Pairs, PrincipalName, Protection,
+    Purpose, Refusal, RequestId, Revision, RewrapPolicy, Rewrapped, Role, RootWrapped,
+    RotationPeriod, Scope, SetId, State, Table, TimeMs, Transition, UseBatch, UseRecord,
+    UseRefusal, UsedKey, Verdict, VersionNumber, WaitingPeriod, Wrapped, Write, Written,
     outcome::{ActionName, LimitedThing, Malformation},
 };
 use prost::Message as _;
@@ -68,6 +69,7 @@ fn spec(name: &str, pre_active: bool) -> KeySpec {
         activate_at: pre_active.then_some(TimeMs(1_700_000_900_000)),
         rotate_every: pre_active.then(period),
         rewrap: RewrapPolicy::default(),
+        exportable: false,
     }
 }
 
@@ -319,6 +321,54 @@ fn finding_changes() -> Vec<(&'static str, Change)> {
     ]
 }
 
+/// Material from outside.
+fn import_changes() -> Vec<(&'static str, Change)> {
+    vec![
+        (
+            "create-import-job",
+            Change::CreateImportJob(Box::new(NewImportJob {
+                id: ImportJobId([12; 16]),
+                keyring: KeyringName::new("payments").expect("a good name"),
+                method: ImportMethod::RsaOaep3072Sha256Aes256,
+                lives: ImportLife::from_ms(7 * 86_400_000).expect("within its bounds"),
+                set: SetId([2; 16]),
+                wrapped: wrapped(8),
+                public: vec![9; 400].into(),
+            })),
+        ),
+        (
+            "import-key",
+            Change::Import {
+                job: ImportJobId([12; 16]),
+                target: ImportTarget::Key {
+                    spec: KeySpec {
+                        exportable: true,
+                        protection: Protection::Software,
+                        ..spec("payments/ours", false)
+                    },
+                    id: KeyId([13; 16]),
+                    set: SetId([2; 16]),
+                },
+                material: Box::new(wrapped(10).into()),
+                digest: [14; 32],
+            },
+        ),
+        (
+            "import-version",
+            Change::Import {
+                job: ImportJobId([12; 16]),
+                target: ImportTarget::Version {
+                    name: key_name(),
+                    id: KeyId([7; 16]),
+                    version: VersionNumber(3),
+                },
+                material: Box::new(wrapped(11).into()),
+                digest: [15; 32],
+            },
+        ),
+    ]
+}
+
 /// One command of each kind, in the same order.
 fn commands() -> Vec<(&'static str, Command)> {
     let form = Body::Form {
@@ -336,7 +386,13 @@ fn commands() -> Vec<(&'static str, Command)> {
     };
     let root = || Actor::Principal(principal("root"));
     let mut all = vec![("form", command(form))];
-    let changes = [changes(), later_changes(), finding_changes()].concat();
+    let changes = [
+        changes(),
+        later_changes(),
+        import_changes(),
+        finding_changes(),
+    ]
+    .concat();
     for (n, (name, change)) in (1..).zip(changes) {
         all.push((name, write(n, root(), change)));
     }
@@ -365,9 +421,16 @@ fn commands() -> Vec<(&'static str, Command)> {
         ..command(Body::Tick)
     };
     all.push(("tick-that-destroys", later));
-    let erased = Change::Erased {
-        through: Revision(u64::try_from(all.len()).expect("few")),
-    };
+    let destroyed = Revision(u64::try_from(all.len()).expect("few"));
+    all.extend(last_commands(destroyed));
+    all
+}
+
+/// When most requests before are forgotten.
+fn last_commands(destroyed: Revision) -> Vec<(&'static str, Command)> {
+    let root = || Actor::Principal(principal("root"));
+    let mut all = Vec::new();
+    let erased = Change::Erased { through: destroyed };
     let rewrapped = Change::RewrapDataKeys {
         name: key_name(),
         id: KeyId([7; 16]),
@@ -385,6 +448,16 @@ fn commands() -> Vec<(&'static str, Command)> {
         write(94, root(), Change::DeleteDataKey { id }),
     ));
     all.push(("erased", write(91, Actor::Node, erased)));
+    let left = Change::CreateImportJob(Box::new(NewImportJob {
+        id: ImportJobId([16; 16]),
+        keyring: KeyringName::new("payments").expect("a good name"),
+        method: ImportMethod::RsaOaep4096Sha256Aes256,
+        lives: ImportLife::from_ms(600_000).expect("within its bounds"),
+        set: SetId([2; 16]),
+        wrapped: wrapped(12),
+        public: vec![9; 400].into(),
+    }));
+    all.push(("create-another-import-job", write(95, root(), left)));
     // By now the requests before are forgotten.
     let remembered = Change::Grant(grant(keyring(), Role::Admin));
     all.push(("grant-admin", write(92, root(), remembered)));
@@ -418,7 +491,7 @@ fn data_key_uses() -> Vec<UseRecord> {
 /// A use that the state of its time allows.
 fn counted() -> UseRecord {
     let used = UsedKey {
-        revision: Revision(35),
+        revision: Revision(38),
         alias: Some(KeyName::new("payments/pan").expect("a good name")),
         ..record(0, None).key.expect("it has one")
     };
@@ -492,7 +565,12 @@ fn refusals() -> Vec<Refusal> {
         ]
         .map(Refusal::Malformed),
     );
-    all.extend([
+    all.extend(later_refusals());
+    all
+}
+
+fn later_refusals() -> Vec<Refusal> {
+    vec![
         Refusal::Malformed(Malformation::Transition),
         Refusal::PermissionDenied(ActionName::DestroyKey),
         Refusal::RecentlyUsed {
@@ -507,8 +585,23 @@ fn refusals() -> Vec<Refusal> {
         Refusal::DataKeyNotFound(DataKeyId([10; 16])),
         Refusal::Destroyed(key_name()),
         Refusal::PermissionDenied(ActionName::DeleteDataKey),
-    ]);
-    all
+        Refusal::ImportJobNotFound(ImportJobId([12; 16])),
+        Refusal::ImportJobExpired {
+            id: ImportJobId([12; 16]),
+            at: TimeMs(1_700_000_000_000),
+        },
+        Refusal::ImportJobUsed(ImportJobId([12; 16])),
+        Refusal::ImportJobElsewhere {
+            id: ImportJobId([12; 16]),
+            keyring: KeyringName::new("payments").expect("a good name"),
+        },
+        Refusal::PermissionDenied(ActionName::ImportKey),
+        Refusal::Malformed(Malformation::Exportable),
+        Refusal::LimitReached {
+            what: LimitedThing::ImportJobs,
+            max: 1_000,
+        },
+    ]
 }
 
 /// What came with labels and aliases.

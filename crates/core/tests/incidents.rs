@@ -13,6 +13,8 @@ mod cluster;
 mod destruction;
 #[path = "incidents/expiry.rs"]
 mod expiry;
+#[path = "incidents/imports.rs"]
+mod imports;
 #[path = "incidents/log.rs"]
 mod log;
 #[path = "incidents/names.rs"]

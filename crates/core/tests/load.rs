@@ -38,6 +38,7 @@ fn create(name: &str, id: u8) -> Change {
         activate_at: Some(TimeMs(5_000)),
         rotate_every: None,
         rewrap: conclave_core::RewrapPolicy::default(),
+        exportable: false,
     };
     Change::CreateKey {
         spec,

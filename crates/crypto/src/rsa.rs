@@ -46,6 +46,19 @@ pub(crate) fn parse(
     Ok((pair, public))
 }
 
+/// The stored encoding of an RSA key in PKCS#8, however that is written.
+///
+/// # Errors
+/// [`CryptoError::PrivateKey`].
+pub(crate) fn recode(
+    kind: &'static str,
+    key: &PrivateMaterial,
+) -> Result<PrivateMaterial, CryptoError> {
+    let other = CryptoError::PrivateKey { kind };
+    let pair = KeyPair::from_pkcs8(key.expose()).map_err(|_| other.clone())?;
+    PrivateMaterial::new(encode(&pair).ok_or(other)?)
+}
+
 fn encode(pair: &KeyPair) -> Option<SecretBytes> {
     let der: Pkcs8V1Der<'_> = pair.as_der().ok()?;
     Some(SecretBytes::from_vec(der.as_ref().to_vec()))

@@ -22,6 +22,7 @@ mod generate;
 mod kind;
 mod scheme;
 mod signing_key;
+mod transport;
 mod verifying_key;
 
 pub use ecdsa::{der_to_raw, raw_to_der};
@@ -29,4 +30,5 @@ pub use generate::{generate, generate_rsa};
 pub use kind::KeyKind;
 pub use scheme::{EcdsaForm, Hash, Input, Scheme};
 pub use signing_key::SigningKey;
+pub use transport::{export, import};
 pub use verifying_key::VerifyingKey;

@@ -290,6 +290,7 @@ mod tests {
         found.sort();
         let expected = [
             "conclave.v1.BatchEncryptRequest.Item",
+            "conclave.v1.DecryptDataKeyResponse",
             "conclave.v1.DecryptResponse",
             "conclave.v1.EncryptRequest",
             "conclave.v1.EncryptedShare",

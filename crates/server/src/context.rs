@@ -140,6 +140,7 @@ impl NodeContext {
                 ("change keys of this keyring", "admin or operator on it")
             }
             Action::ManageAliases => ("change aliases of this keyring", "admin on it"),
+            Action::ExportKey => ("export keys of this keyring", "admin on it"),
             Action::DestroyKey => ("destroy keys of this keyring", "admin on it"),
             Action::UseKey => ("use keys", "the role user on the keyring"),
             Action::UseCompromised => (

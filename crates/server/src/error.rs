@@ -82,6 +82,17 @@ pub enum ServiceError {
     /// The ciphertext's key is not in this cluster.
     #[error("the ciphertext was made under a key that this cluster does not have")]
     UnknownKeyId,
+    /// Imported bytes are not what they should be.
+    #[error(
+        "the wrapped key does not unwrap, or is no key for {algorithm}: wrap {takes} with the public key of this import job, as \
+         `conclave key import` does"
+    )]
+    WrappedKeyInvalid {
+        /// Of the key.
+        algorithm: &'static str,
+        /// What is to be wrapped.
+        takes: &'static str,
+    },
     /// No such registered data key.
     #[error("there is no registered data key {0}: it was deleted, or never was")]
     UnknownDataKey(DataKeyId),
@@ -204,6 +215,7 @@ impl ServiceError {
             Self::KeyMismatch { .. } => "KEY_MISMATCH",
             Self::UnknownKeyId => "KEY_NOT_FOUND",
             Self::UnknownDataKey(_) => "DATA_KEY_NOT_FOUND",
+            Self::WrappedKeyInvalid { .. } => "WRAPPED_KEY_INVALID",
             Self::ContextMismatch(_) => "CONTEXT_MISMATCH",
             Self::DataKeysFull => "LIMIT_REACHED",
             Self::Tampered { .. } => "MATERIAL_TAMPERED",
@@ -233,6 +245,7 @@ impl ServiceError {
             | Self::MacInvalid { .. }
             | Self::SignatureInvalid { .. }
             | Self::ContextMismatch(_)
+            | Self::WrappedKeyInvalid { .. }
             | Self::KeyMismatch { .. } => Code::InvalidArgument,
             Self::Denied(denial) => denial_code(denial),
             Self::Forbidden { .. } => Code::PermissionDenied,
@@ -271,6 +284,7 @@ impl ServiceError {
             Self::Invalid { .. }
             | Self::UnknownDataKey(_)
             | Self::PageToken(_)
+            | Self::WrappedKeyInvalid { .. }
             | Self::Forbidden { .. }
             | Self::Refused(_)
             | Self::Share(_)
@@ -293,11 +307,14 @@ impl ServiceError {
 
 fn denial_code(denial: &Denial) -> Code {
     match denial {
-        Denial::Permission { .. } | Denial::Compromised { .. } => Code::PermissionDenied,
-        Denial::KeyNotFound(_) | Denial::VersionNotFound { .. } => Code::NotFound,
-        Denial::State { .. } | Denial::Purpose { .. } | Denial::NoPublicKey { .. } => {
-            Code::FailedPrecondition
+        Denial::Permission { .. } | Denial::Export { .. } | Denial::Compromised { .. } => {
+            Code::PermissionDenied
         }
+        Denial::KeyNotFound(_) | Denial::VersionNotFound { .. } => Code::NotFound,
+        Denial::State { .. }
+        | Denial::Purpose { .. }
+        | Denial::NoPublicKey { .. }
+        | Denial::NotExportable(_) => Code::FailedPrecondition,
     }
 }
 
@@ -307,6 +324,7 @@ fn refusal_code(refusal: &Refusal) -> Code {
         Refusal::KeyNotFound(_)
         | Refusal::VersionNotFound { .. }
         | Refusal::DataKeyNotFound(_)
+        | Refusal::ImportJobNotFound(_)
         | Refusal::AliasNotFound(_) => Code::NotFound,
         Refusal::KeyExists(_) | Refusal::AliasExists { .. } => Code::AlreadyExists,
         Refusal::WrongState { .. }
@@ -314,6 +332,9 @@ fn refusal_code(refusal: &Refusal) -> Code {
         | Refusal::RecentlyUsed { .. }
         | Refusal::DataKeysLeft { .. }
         | Refusal::Destroyed(_)
+        | Refusal::ImportJobExpired { .. }
+        | Refusal::ImportJobUsed(_)
+        | Refusal::ImportJobElsewhere { .. }
         | Refusal::CustodySettled
         | Refusal::NoCustody
         | Refusal::StaleSet

@@ -14,6 +14,10 @@ pub const BATCH_ITEMS_MAX: usize = 1_024;
 pub const RANDOM_BYTES_MAX: u32 = 1_024;
 /// Bytes of a data key.
 pub const DATA_KEY_BYTES: std::ops::RangeInclusive<u32> = 16..=64;
+/// Bytes of an imported key, wrapped: 512 of RSA, and of KWP a little more than the key has.
+pub const IMPORTED_BYTES_MAX: usize = 8 * 1024;
+/// How long an import job lives unless the caller says otherwise.
+pub const IMPORT_LIFE_DEFAULT: Duration = Duration::from_secs(86_400);
 /// Entries of one page.
 pub const PAGE_SIZE_MAX: u32 = 1_000;
 /// Entries of a page when the caller does not say.

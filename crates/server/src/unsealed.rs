@@ -2,6 +2,7 @@
 //!
 //! Dropped on seal. What is in memory is wiped by its types, what is in the HSM by [`conclave_env::Hsm::clear`].
 
+mod imports;
 mod inside;
 mod ready;
 mod signing;
@@ -20,6 +21,7 @@ use conclave_crypto::{
 };
 use conclave_env::os::lock_for_life;
 use conclave_env::{Env, Hsm, HsmError, HsmKey, HsmKeyKind};
+pub(crate) use imports::{takes, wrap_for};
 pub(crate) use ready::Ready;
 use signing::signing_kind;
 use std::sync::Arc;

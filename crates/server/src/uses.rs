@@ -8,7 +8,7 @@ use crate::unsealed::{Unsealed, VersionRef};
 use async_trait::async_trait;
 use conclave_core::{
     Algorithm, DataKeyUse, Denial, Direction, EncryptionContext, Key, KeyId, KeyName, Operation,
-    Protection, Revision, State, UseRecord, UsedKey, Verdict, VersionNumber, Wrapped,
+    Protection, Revision, State, UsePermit, UseRecord, UsedKey, Verdict, VersionNumber, Wrapped,
 };
 use conclave_raft::Replica;
 
@@ -102,8 +102,29 @@ pub(crate) fn decide(
     name: &KeyName,
     version: Option<VersionNumber>,
 ) -> Decision {
+    let permit = state.decide_use(&caller.principal, operation, direction, name, version);
+    decision(state, permit, name, version)
+}
+
+/// Decides on the node's own state whether material may be given out, wrapped.
+pub(crate) fn decide_export(
+    state: &State,
+    caller: &Caller,
+    name: &KeyName,
+    version: Option<VersionNumber>,
+) -> Decision {
+    let permit = state.decide_export(&caller.principal, name, version);
+    decision(state, permit, name, version)
+}
+
+fn decision(
+    state: &State,
+    permit: Result<UsePermit<'_>, Denial>,
+    name: &KeyName,
+    version: Option<VersionNumber>,
+) -> Decision {
     let access_revision = state.access().revision();
-    match state.decide_use(&caller.principal, operation, direction, name, version) {
+    match permit {
         Ok(permit) => Decision {
             key: permit.used_key(),
             access_revision,

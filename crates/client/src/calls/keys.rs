@@ -50,6 +50,14 @@ unary! { KeyServiceClient<_>:
     list_data_keys = list_data_keys(ListDataKeysRequest) -> ListDataKeysResponse;
     /// Deletes a registered data key.
     delete_data_key = delete_data_key(DeleteDataKeyRequest) -> DeleteDataKeyResponse;
+    /// Makes a public key to wrap material with, for one import.
+    create_import_job = create_import_job(CreateImportJobRequest) -> ImportJob;
+    /// One import job.
+    get_import_job = get_import_job(GetImportJobRequest) -> ImportJob;
+    /// The import jobs there are.
+    list_import_jobs = list_import_jobs(ListImportJobsRequest) -> ListImportJobsResponse;
+    /// Makes wrapped material a key, or a version of one.
+    import_key = import_key(ImportKeyRequest) -> Key;
     /// Gives a key another rotation period, or none.
     set_key_rotation = set_key_rotation(SetKeyRotationRequest) -> Key;
 }

@@ -64,6 +64,7 @@ uses! {
     batch_decrypt: BatchDecrypt(BatchDecryptRequest) -> BatchDecryptResponse;
     generate_data_key: GenerateDataKey(GenerateDataKeyRequest) -> GenerateDataKeyResponse;
     decrypt_data_key: DecryptDataKey(DecryptDataKeyRequest) -> DecryptDataKeyResponse;
+    export_key: ExportKey(ExportKeyRequest) -> ExportKeyResponse;
     re_encrypt: ReEncrypt(ReEncryptRequest) -> ReEncryptResponse;
     generate_random: GenerateRandom(GenerateRandomRequest) -> GenerateRandomResponse;
     generate_mac: GenerateMac(GenerateMacRequest) -> GenerateMacResponse;
@@ -123,6 +124,8 @@ plain! {
     batch_encrypt(BatchEncryptRequest) -> BatchEncryptResponse;
     /// Decrypts up to 1,024 items; each has its own result. Wipe the plaintexts after use.
     batch_decrypt(BatchDecryptRequest) -> BatchDecryptResponse;
+    /// The material of an exportable key, wrapped for somebody else.
+    export_key(ExportKeyRequest) -> ExportKeyResponse;
     /// Decrypts and encrypts inside the node.
     re_encrypt(ReEncryptRequest) -> ReEncryptResponse;
     /// Random bytes of a node's HSM. Wipe them after use.

@@ -7,7 +7,7 @@ use super::writes::{Answer, limit};
 use super::{Place, State};
 use crate::alias::{Alias, AliasView, ExpectedAlias};
 use crate::codec;
-use crate::command::Change;
+use crate::command::{Change, ImportTarget};
 use crate::ids::{KeyId, Revision};
 use crate::key::Key;
 use crate::lifecycle::KeyState;
@@ -168,12 +168,18 @@ impl State {
             | Change::ScheduleDestruction { name, .. }
             | Change::SetRewrap { name, .. }
             | Change::RequestRewrap { name }
-            | Change::SetLabels { name, .. } => name,
+            | Change::SetLabels { name, .. }
+            | Change::Import {
+                target: ImportTarget::Version { name, .. },
+                ..
+            } => name,
             // Their keyrings are compared first.
             Change::SetAlias { alias, target, .. } if alias.keyring() == target.keyring() => target,
             Change::SetAlias { .. }
             | Change::DeleteAlias { .. }
             | Change::CreateKey { .. }
+            | Change::CreateImportJob(_)
+            | Change::Import { .. }
             | Change::RewrapDataKeys { .. }
             | Change::DeleteDataKey { .. }
             | Change::Erased { .. }

@@ -90,6 +90,15 @@ pub enum Denial {
         /// Of the key.
         algorithm: Algorithm,
     },
+    /// The key may not leave the cluster.
+    #[error("key {0} is not exportable, and that is chosen at its creation and never changed")]
+    NotExportable(KeyName),
+    /// The caller may not export.
+    #[error("the caller may not export keys of keyring {keyring}: it takes the role admin")]
+    Export {
+        /// Of the key.
+        keyring: String,
+    },
     /// What is compromised is processed only for those who may.
     #[error(
         "{what} is COMPROMISED: to process what it protected takes the role use-compromised on keyring {keyring} as \
@@ -107,7 +116,8 @@ impl Denial {
     /// For the record.
     pub fn refusal(&self) -> UseRefusal {
         match self {
-            Self::Permission { .. } => UseRefusal::PermissionDenied,
+            Self::Permission { .. } | Self::Export { .. } => UseRefusal::PermissionDenied,
+            Self::NotExportable(_) => UseRefusal::KeyNotExportable,
             Self::KeyNotFound(_) => UseRefusal::KeyNotFound,
             Self::VersionNotFound { .. } => UseRefusal::VersionNotFound,
             Self::State { .. } => UseRefusal::KeyState,
@@ -149,13 +159,51 @@ impl State {
                 operation,
             });
         }
+        self.permit(principal, (key, alias), direction, version)
+    }
+
+    /// Decides whether the material of a version may be given out, wrapped: to an admin, of a key that was made exportable,
+    /// in a state in which it could be used to process. Whoever may not export is not told whether the key exists.
+    ///
+    /// # Errors
+    /// [`Denial`] says why not.
+    pub fn decide_export(
+        &self,
+        principal: &PrincipalName,
+        name: &KeyName,
+        version: Option<VersionNumber>,
+    ) -> Result<UsePermit<'_>, Denial> {
+        let keyring = name.keyring();
+        let scope = Scope::Keyring(keyring.clone());
+        if !self.access.permits(principal, Action::ExportKey, &scope) {
+            return Err(Denial::Export {
+                keyring: keyring.to_string(),
+            });
+        }
+        let missing = || Denial::KeyNotFound(name.clone());
+        let (key, alias) = self.named(name).ok_or_else(missing)?;
+        if !key.info.exportable {
+            return Err(Denial::NotExportable(key.info.name.clone()));
+        }
+        self.permit(principal, (key, alias), Direction::Process, version)
+    }
+
+    /// A version of a key, if both their states allow that direction.
+    fn permit<'a>(
+        &self,
+        principal: &PrincipalName,
+        (key, alias): (&'a Key, Option<&'a KeyName>),
+        direction: Direction,
+        version: Option<VersionNumber>,
+    ) -> Result<UsePermit<'a>, Denial> {
         let number = version.unwrap_or(key.info.primary);
         let missing = || Denial::VersionNotFound {
-            name: name.clone(),
+            name: key.info.name.clone(),
             version: number,
         };
         let version = key.versions.get(number).ok_or_else(missing)?;
         let may_use_compromised = || {
+            let scope = Scope::Keyring(key.info.name.keyring());
             self.access
                 .permits(principal, Action::UseCompromised, &scope)
         };

@@ -5,7 +5,7 @@ use super::{Place, State};
 use crate::command::KeySpec;
 use crate::destruction::Destruction;
 use crate::ids::{KeyId, SetId, VersionNumber};
-use crate::key::{Key, KeyInfo, KeyVersion, Material, Usage, Versions};
+use crate::key::{Key, KeyInfo, KeyVersion, Material, Protection, Usage, Versions};
 use crate::lifecycle::{KeyState, Transition};
 use crate::limits::{KEYS_MAX, VERSIONS_MAX};
 use crate::names::KeyName;
@@ -37,6 +37,9 @@ impl State {
         if !spec.algorithm.is_offered(spec.protection) {
             return Err(Refusal::Malformed(Malformation::AlgorithmProtection));
         }
+        if spec.exportable && spec.protection == Protection::Hsm {
+            return Err(Refusal::Malformed(Malformation::Exportable));
+        }
         if self.keys.contains_key(&spec.name) {
             return Err(Refusal::KeyExists(spec.name.clone()));
         }
@@ -65,6 +68,7 @@ impl State {
             created_at: place.time,
             activate_at: spec.activate_at,
             rotate_every: spec.rotate_every,
+            exportable: spec.exportable,
             rewrap: spec.rewrap,
             rewrap_below: VersionNumber(0),
             destruction: None,
@@ -125,6 +129,20 @@ impl State {
         self.save_version(id, number, &version);
         self.refresh_rewraps(id);
         self.key_answer(name)
+    }
+
+    /// Takes note that a version that was just made came from outside.
+    pub(super) fn mark_imported(&mut self, name: &KeyName, number: VersionNumber) {
+        let Some(key) = self.keys.get_mut(name) else {
+            return;
+        };
+        let id = key.info.id;
+        let Some(version) = key.versions.get_mut(number) else {
+            return;
+        };
+        version.imported = true;
+        let version = version.clone();
+        self.save_version(id, number, &version);
     }
 
     /// Moves a key as a whole, or one version of it, whose destruction becomes `destruction`; answers where it came from.
@@ -228,6 +246,7 @@ fn new_version(place: Place, material: &Material) -> KeyVersion {
         wrapped: Some(material.wrapped.clone()),
         public: material.public.clone(),
         destruction: None,
+        imported: false,
         usage: Usage::default(),
     }
 }

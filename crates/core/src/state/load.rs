@@ -10,7 +10,8 @@ use crate::codec::{self, DecodeError};
 use crate::custody::Custody;
 use crate::data_key::DataKey;
 use crate::destruction::Destruction;
-use crate::ids::{DataKeyId, KeyId, NodeId, Revision, VersionNumber};
+use crate::ids::{DataKeyId, ImportJobId, KeyId, NodeId, Revision, VersionNumber};
+use crate::import::ImportJob;
 use crate::key::{Key, KeyInfo, Usage, Versions};
 use crate::lifecycle::KeyState;
 use crate::names::KeyName;
@@ -70,6 +71,7 @@ struct Loader {
     erased: BTreeMap<NodeId, Revision>,
     data_keys: BTreeMap<DataKeyId, DataKey>,
     aliases: BTreeMap<KeyName, Alias>,
+    imports: BTreeMap<ImportJobId, ImportJob>,
     grants: BTreeSet<Grant>,
     custody: Option<Custody>,
     requests: BTreeMap<u64, Remembered>,
@@ -96,15 +98,12 @@ fn version_of(key: &[u8]) -> Option<(KeyId, VersionNumber)> {
     Some((KeyId::from_slice(id)?, VersionNumber(number)))
 }
 
+fn parse<T: DeserializeOwned>(table: Table, key: &[u8], value: &[u8]) -> Result<T, CorruptRow> {
+    codec::decode(value).map_err(|e: DecodeError| corrupt(table, key, &e.to_string()))
+}
+
 impl Loader {
     fn row(&mut self, table: Table, key: &[u8], value: &[u8]) -> Result<(), CorruptRow> {
-        fn parse<T: DeserializeOwned>(
-            table: Table,
-            key: &[u8],
-            value: &[u8],
-        ) -> Result<T, CorruptRow> {
-            codec::decode(value).map_err(|e: DecodeError| corrupt(table, key, &e.to_string()))
-        }
         let bad_name = || corrupt(table, key, "the row's name is malformed");
         match table {
             Table::Meta if key == META_ROW => self.meta = Some(parse(table, key, value)?),
@@ -135,6 +134,10 @@ impl Loader {
                 let name = name.and_then(|name| KeyName::new(name).ok());
                 self.aliases
                     .insert(name.ok_or_else(bad_name)?, parse(table, key, value)?);
+            }
+            Table::Imports => {
+                let id = ImportJobId::from_slice(key).ok_or_else(bad_name)?;
+                self.imports.insert(id, parse(table, key, value)?);
             }
             Table::Grants => {
                 parse::<()>(table, key, value)?;
@@ -174,6 +177,7 @@ impl Loader {
             && self.erased.is_empty()
             && self.data_keys.is_empty()
             && self.aliases.is_empty()
+            && self.imports.is_empty()
             && self.grants.is_empty()
             && self.custody.is_none()
             && self.requests.is_empty()
@@ -192,6 +196,7 @@ impl Loader {
             batches: join_batches(self.incarnations, self.batches)?,
             audit: meta.audit,
             erased: self.erased,
+            imports: self.imports,
             ..State::default()
         };
         if !state.audit.is_sound() {

@@ -10,6 +10,7 @@ mod custody;
 mod data_keys;
 mod decide;
 mod destruction;
+mod imports;
 mod journal;
 mod keys;
 mod labels;
@@ -34,7 +35,8 @@ use crate::access::{Access, Grant, Role, Scope};
 use crate::audit::AuditTree;
 use crate::command::{Actor, Body, Command};
 use crate::custody::Custody;
-use crate::ids::{ClusterId, KeyId, LogIndex, NodeId, Revision, TimeMs};
+use crate::ids::{ClusterId, ImportJobId, KeyId, LogIndex, NodeId, Revision, TimeMs};
+use crate::import::ImportJob;
 use crate::key::Key;
 use crate::limits::GRANTS_MAX;
 use crate::names::{KeyName, PrincipalName};
@@ -64,6 +66,7 @@ pub struct State {
     data_keys: DataKeys,
     /// What is to be done for data keys.
     rewraps: Rewraps,
+    imports: BTreeMap<ImportJobId, ImportJob>,
     /// The revision at which material was last destroyed.
     destroyed: Revision,
     /// Up to which revision each node has erased what was destroyed.

@@ -10,8 +10,10 @@ use crate::codec;
 use crate::data_key::DataKey;
 use crate::history::{self, Erasure};
 use crate::ids::{
-    AuditSequence, ClusterId, DataKeyId, KeyId, NodeId, Revision, TimeMs, VersionNumber,
+    AuditSequence, ClusterId, DataKeyId, ImportJobId, KeyId, NodeId, Revision, TimeMs,
+    VersionNumber,
 };
+use crate::import::ImportJob;
 use crate::key::{KeyInfo, KeyVersion, Usage};
 use crate::names::KeyName;
 use crate::uses::BatchId;
@@ -46,11 +48,13 @@ pub enum Table {
     Aliases,
     /// Which records of the audit log tell the story of a key (see [`crate::history`]).
     History,
+    /// Import jobs, by id.
+    Imports,
 }
 
 impl Table {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Meta,
         Self::Keys,
         Self::Versions,
@@ -64,6 +68,7 @@ impl Table {
         Self::DataKeys,
         Self::Aliases,
         Self::History,
+        Self::Imports,
     ];
 
     /// On the disk.
@@ -82,6 +87,7 @@ impl Table {
             Self::DataKeys => "data-keys",
             Self::Aliases => "aliases",
             Self::History => "history",
+            Self::Imports => "imports",
         }
     }
 }
@@ -202,6 +208,14 @@ impl State {
             key,
             value: Some(value),
         });
+    }
+
+    pub(super) fn save_import_job(&mut self, id: ImportJobId, it: &ImportJob) {
+        self.save(Table::Imports, *id.as_bytes(), it);
+    }
+
+    pub(super) fn save_import_job_removed(&mut self, id: ImportJobId) {
+        self.remove(Table::Imports, *id.as_bytes());
     }
 
     pub(super) fn save_grant(&mut self, grant: &Grant) {

@@ -16,6 +16,7 @@ impl State {
             .oldest()
             .is_some_and(|(_, time)| is_old(time, now))
             || self.has_idle_versions()
+            || self.has_old_import_jobs(now)
             || self.schedule.activations(now).next().is_some()
             || self.schedule.destructions(now).next().is_some()
     }
@@ -47,5 +48,6 @@ impl State {
         }
         self.destroy_due(place, clock);
         self.deactivate_idle(place);
+        self.forget_import_jobs(place.time);
     }
 }

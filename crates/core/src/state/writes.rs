@@ -7,7 +7,7 @@ use super::requests::{Remembered, is_old};
 use super::{Place, State};
 use crate::access::{Grant, Scope};
 use crate::audit::AuditOutcome;
-use crate::command::{Actor, Change, Write};
+use crate::command::{Actor, Change, ImportTarget, Write};
 use crate::custody::CustodyEvent;
 use crate::ids::{DataKeyId, Revision, VersionNumber};
 use crate::key::Key;
@@ -15,6 +15,7 @@ use crate::lifecycle::Transition;
 use crate::limits::{GRANTS_MAX, TEXT_BYTES_MAX};
 use crate::names::KeyName;
 use crate::outcome::{ActionName, LimitedThing, Malformation, Refusal, Written};
+use crate::period::WaitingPeriod;
 
 pub(super) type Answer = Result<Written, Refusal>;
 
@@ -35,6 +36,8 @@ impl State {
             | Change::SetLabels { .. }
             | Change::SetAlias { .. }
             | Change::DeleteAlias { .. }
+            | Change::CreateImportJob(_)
+            | Change::Import { .. }
             | Change::Grant(_)
             | Change::Revoke(_)
             | Change::InitCustody(_) => true,
@@ -136,6 +139,19 @@ impl State {
             Change::SetAlias { alias, .. } | Change::DeleteAlias { alias } => {
                 self.alias_note(change, alias)
             }
+            Change::CreateImportJob(new) => detail(format!(
+                "{} of keyring {}, {}",
+                new.id,
+                new.keyring,
+                new.method.as_str()
+            )),
+            Change::Import { job, target, .. } => {
+                let version = match target {
+                    ImportTarget::Key { .. } => VersionNumber(1),
+                    ImportTarget::Version { version, .. } => *version,
+                };
+                self.key_note(target.name(), Some(version), format!("by import job {job}"))
+            }
             Change::Erased { through } => detail(format!("destroyed up to revision {through}")),
             Change::Grant(it) | Change::Revoke(it) => {
                 detail(format!("{} on {} for {}", it.role, it.scope, it.principal))
@@ -197,6 +213,10 @@ impl State {
             | Change::RequestRewrap { name }
             // A node does it; nobody else may.
             | Change::RewrapDataKeys { name, .. } => (ActionName::RotateKey, on(name)),
+            Change::CreateImportJob(new) => {
+                (ActionName::ImportKey, Scope::Keyring(new.keyring.clone()))
+            }
+            Change::Import { target, .. } => (ActionName::ImportKey, on(target.name())),
             Change::DeleteDataKey { id } => {
                 let key = self.data_key(*id).and_then(|it| self.key_by_id(it.key));
                 let scope = key.map_or(Scope::All, |key| on(&key.info.name));
@@ -273,27 +293,13 @@ impl State {
                 name,
                 version,
                 transition,
-            } => {
-                note.detail = self.transition(place, name, *version, *transition)?;
-                self.key_answer(name)
-            }
+            } => self.move_by_hand(place, (name, *version), *transition, note),
             Change::ScheduleDestruction {
                 name,
                 version,
                 after,
                 unused_for_ms,
-            } => {
-                let from =
-                    self.schedule_destruction(place, name, *version, *after, *unused_for_ms)?;
-                let insisted = if unused_for_ms.is_none() {
-                    ", however it was used"
-                } else {
-                    ""
-                };
-                let to = Transition::ScheduleDestruction.target();
-                note.detail = format!("{from} -> {to}, in {after}{insisted}");
-                self.key_answer(name)
-            }
+            } => self.move_to_its_end(place, (name, *version), (*after, *unused_for_ms), note),
             Change::Erased { through } => self.note_erased(place, *through),
             Change::SetRewrap { name, policy } => self.set_rewrap(place, name, *policy),
             Change::RequestRewrap { name } => self.request_rewrap(place, name),
@@ -303,6 +309,19 @@ impl State {
                 to,
                 items,
             } => self.rewrap_data_keys(name, *id, *to, items, note),
+            Change::CreateImportJob(new) => self.create_import_job(place, new),
+            Change::Import {
+                job,
+                target,
+                material,
+                ..
+            } => {
+                let answer = self.import(place, *job, target, material)?;
+                if let ImportTarget::Key { id, .. } = target {
+                    note.key_id = id.as_bytes().to_vec();
+                }
+                Ok(answer)
+            }
             Change::DeleteDataKey { id } => {
                 self.remove_data_key(*id)
                     .ok_or(Refusal::DataKeyNotFound(*id))?;
@@ -323,18 +342,38 @@ impl State {
         }
     }
 
-    fn transition(
+    /// Moves a key or a version to another state.
+    fn move_by_hand(
         &mut self,
         place: Place,
-        name: &KeyName,
-        version: Option<VersionNumber>,
+        (name, version): (&KeyName, Option<VersionNumber>),
         transition: Transition,
-    ) -> Result<String, Refusal> {
+        note: &mut Note,
+    ) -> Answer {
         if !transition.is_by_hand() {
             return Err(Refusal::Malformed(Malformation::Transition));
         }
         let from = self.step(place, name, version, transition, None)?;
-        Ok(format!("{from} -> {}", transition.target()))
+        note.detail = format!("{from} -> {}", transition.target());
+        self.key_answer(name)
+    }
+
+    fn move_to_its_end(
+        &mut self,
+        place: Place,
+        (name, version): (&KeyName, Option<VersionNumber>),
+        (after, unused_for_ms): (WaitingPeriod, Option<u64>),
+        note: &mut Note,
+    ) -> Answer {
+        let from = self.schedule_destruction(place, name, version, after, unused_for_ms)?;
+        let insisted = if unused_for_ms.is_none() {
+            ", however it was used"
+        } else {
+            ""
+        };
+        let to = Transition::ScheduleDestruction.target();
+        note.detail = format!("{from} -> {to}, in {after}{insisted}");
+        self.key_answer(name)
     }
 
     fn grant(&mut self, place: Place, grant: &Grant) -> Answer {

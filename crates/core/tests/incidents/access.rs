@@ -66,6 +66,7 @@ fn wrong_permission_checked() {
         Action::UseCompromised => role == Role::UseCompromised,
         Action::ReadKey => role != Role::UseCompromised,
         Action::CreateKey
+        | Action::ExportKey
         | Action::DestroyKey
         | Action::ManageAccess
         | Action::InitCustody

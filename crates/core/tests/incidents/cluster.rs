@@ -70,6 +70,7 @@ pub(crate) fn create(name: &str, id: u8, activate_at: Option<u64>) -> Change {
         activate_at: activate_at.map(TimeMs),
         rotate_every: None,
         rewrap: conclave_core::RewrapPolicy::default(),
+        exportable: false,
     };
     Change::CreateKey {
         spec,

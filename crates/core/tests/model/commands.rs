@@ -377,6 +377,7 @@ fn spec(key: u8, id: u8, pre_active: bool) -> KeySpec {
         activate_at: None,
         rotate_every: None,
         rewrap: RewrapPolicy::default(),
+        exportable: false,
     }
 }
 

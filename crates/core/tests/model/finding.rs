@@ -131,6 +131,8 @@ impl Model {
             | Change::CreateKey { .. }
             | Change::RewrapDataKeys { .. }
             | Change::DeleteDataKey { .. }
+            | Change::CreateImportJob(_)
+            | Change::Import { .. }
             | Change::Erased { .. }
             | Change::Grant(_)
             | Change::Revoke(_)

@@ -159,6 +159,7 @@ fn check_access(model: &Model, state: &State) {
         Action::RotateKey,
         Action::ChangeState,
         Action::DestroyKey,
+        Action::ExportKey,
         Action::ManageAccess,
         Action::InitCustody,
         Action::Seal,

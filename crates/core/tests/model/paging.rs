@@ -72,6 +72,7 @@ impl World {
             activate_at: None,
             rotate_every: None,
             rewrap: RewrapPolicy::default(),
+            exportable: false,
         };
         let id = KeyId(u128::from(self.index).to_be_bytes());
         let set = self.state.custody().expect("there is one").set;

@@ -106,7 +106,7 @@ pub(crate) struct Model {
 pub(crate) fn class(outcome: &Outcome) -> String {
     match outcome {
         Outcome::None => "none".to_owned(),
-        Outcome::Written(Ok(Written::Done)) => "done".to_owned(),
+        Outcome::Written(Ok(Written::Done | Written::ImportJob(_))) => "done".to_owned(),
         Outcome::Written(Ok(Written::Key(view))) => {
             let states: Vec<KeyState> = view.versions.iter().map(|v| v.state).collect();
             key_class(view.info.state, view.info.primary.0, &states)
@@ -351,6 +351,7 @@ pub(crate) fn roles(action: Action) -> &'static [Role] {
         Action::ReadKey => &[Admin, Operator, User],
         Action::CreateKey
         | Action::DestroyKey
+        | Action::ExportKey
         | Action::ManageAccess
         | Action::InitCustody
         | Action::ManageAliases => &[Admin],

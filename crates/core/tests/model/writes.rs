@@ -131,9 +131,10 @@ impl Model {
             Change::SetAlias { alias, .. } | Change::DeleteAlias { alias } => {
                 (&[Admin], ring(alias))
             }
-            Change::Erased { .. } | Change::RewrapDataKeys { .. } => {
-                unreachable!("judged before")
-            }
+            Change::Erased { .. }
+            | Change::RewrapDataKeys { .. }
+            | Change::CreateImportJob(_)
+            | Change::Import { .. } => unreachable!("judged before, or not drawn"),
             Change::Grant(grant) | Change::Revoke(grant) => match &grant.scope {
                 Scope::All => (&[Admin], None),
                 Scope::Keyring(name) => (&[Admin], Some(name.to_string())),
@@ -217,6 +218,7 @@ impl Model {
                 self.data_keys.remove(&id.0).ok_or("DATA_KEY_NOT_FOUND")?;
                 Ok("done".to_owned())
             }
+            Change::CreateImportJob(_) | Change::Import { .. } => unreachable!("not drawn"),
             Change::Grant(grant) => {
                 if self.grants.insert(grant.clone()) {
                     self.access_revision = index;
@@ -498,6 +500,8 @@ fn asked(change: &Change) -> String {
         | Change::SetLabels { .. }
         | Change::SetAlias { .. }
         | Change::DeleteAlias { .. }
+        | Change::CreateImportJob(_)
+        | Change::Import { .. }
         | Change::Grant(_)
         | Change::Revoke(_)
         | Change::Custody(_) => {

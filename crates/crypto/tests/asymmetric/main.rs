@@ -10,6 +10,7 @@ mod openssl;
 mod openssl_secrets;
 mod python;
 mod signature_vectors;
+mod transport;
 mod wycheproof_key_wrap;
 mod wycheproof_secrets;
 mod wycheproof_signatures;

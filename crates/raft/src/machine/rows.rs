@@ -27,6 +27,7 @@ pub(crate) const STATE: Database = Database {
         "data-keys",
         "aliases",
         "history",
+        "imports",
     ],
 };
 

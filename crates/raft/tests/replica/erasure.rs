@@ -63,6 +63,7 @@ fn create(number: u8) -> Change {
             activate_at: None,
             rotate_every: None,
             rewrap: conclave_core::RewrapPolicy::default(),
+            exportable: false,
         },
         id: KeyId([number; 16]),
         set: SetId([2; 16]),

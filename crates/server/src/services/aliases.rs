@@ -30,7 +30,7 @@ fn expected(text: &str) -> Result<ExpectedAlias, ServiceError> {
 fn view_of(written: Written) -> Result<AliasView, ServiceError> {
     match written {
         Written::Alias(view) => Ok(*view),
-        Written::Done | Written::Key(_) => Err(ServiceError::Outdated),
+        Written::Done | Written::Key(_) | Written::ImportJob(_) => Err(ServiceError::Outdated),
     }
 }
 

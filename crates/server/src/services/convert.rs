@@ -5,8 +5,9 @@ use crate::error::ServiceError;
 use crate::limits::{PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX, WAITING_PERIOD_DEFAULT};
 use conclave_core::{
     Algorithm, DataKey, DataKeyId, Destruction, EncryptionContext, Grant, KeyInfo, KeyName,
-    KeyState, KeyView, KeyringName, Labels, NodeId, PrincipalName, Protection, RewrapPolicy, Role,
-    RotationPeriod, Scope, State, TimeMs, VersionNumber, VersionView, WaitingPeriod,
+    KeySpec, KeyState, KeyView, KeyringName, Labels, NodeId, PrincipalName, Protection,
+    RewrapPolicy, Role, RotationPeriod, Scope, State, TimeMs, VersionNumber, VersionView,
+    WaitingPeriod,
 };
 use conclave_crypto::PublicKey;
 use conclave_crypto::sign::{EcdsaForm, Hash, Scheme};
@@ -38,6 +39,21 @@ pub(super) fn context(pairs: BTreeMap<String, String>) -> Result<EncryptionConte
 
 pub(super) fn labels(pairs: BTreeMap<String, String>) -> Result<Labels, ServiceError> {
     Labels::new(pairs).map_err(|e| ServiceError::invalid("labels", e))
+}
+
+/// A new key, as its owner wants it.
+pub(super) fn key_spec(asked: wire::CreateKeyRequest) -> Result<KeySpec, ServiceError> {
+    Ok(KeySpec {
+        name: key_name(&asked.name)?,
+        algorithm: algorithm(asked.algorithm)?,
+        protection: protection(asked.protection)?,
+        labels: labels(asked.labels)?,
+        pre_active: asked.pre_active || asked.activate_at.is_some(),
+        activate_at: asked.activate_at.map(time).transpose()?,
+        rotate_every: asked.rotation_period.map(rotation_period).transpose()?,
+        rewrap: asked.rewrap_policy.map(rewrap_policy).unwrap_or_default(),
+        exportable: asked.exportable,
+    })
 }
 
 pub(super) fn data_key_id(bytes: &[u8]) -> Result<DataKeyId, ServiceError> {
@@ -290,6 +306,7 @@ pub(super) fn key(view: KeyView, erasure: Erasure<'_>) -> wire::Key {
         last_used_at: it.usage.last_use().map(timestamp),
         destruction: it.destruction.map(|it| erasure.destruction(&it)),
         data_keys: it.data_keys,
+        imported: it.imported,
     };
     wire::Key {
         name: info.name.to_string(),
@@ -316,6 +333,7 @@ pub(super) fn key(view: KeyView, erasure: Erasure<'_>) -> wire::Key {
             deactivate_old_versions: info.rewrap.deactivate_old,
         }),
         data_keys_to_rewrap: view.rewraps_left,
+        exportable: info.exportable,
     }
 }
 

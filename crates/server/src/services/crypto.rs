@@ -3,6 +3,7 @@
 mod data_key;
 mod decrypt;
 mod encrypt;
+mod export;
 mod mac;
 mod random;
 mod reencrypt;
@@ -219,6 +220,13 @@ impl CryptoService for CryptoApi {
         request: Request<wire::DecryptDataKeyRequest>,
     ) -> Result<Response<wire::DecryptDataKeyResponse>, Status> {
         single!(self, request, open_data_key)
+    }
+
+    async fn export_key(
+        &self,
+        request: Request<wire::ExportKeyRequest>,
+    ) -> Result<Response<wire::ExportKeyResponse>, Status> {
+        single!(self, request, export_one)
     }
 
     async fn re_encrypt(

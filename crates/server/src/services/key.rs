@@ -7,8 +7,7 @@ use crate::error::ServiceError;
 use crate::limits::WRITE_CONFLICTS_MAX;
 use crate::rotation::NextVersion;
 use conclave_core::{
-    Action, Change, Denial, KeyId, KeySpec, Refusal, Scope, State, Transition, VersionNumber,
-    Written,
+    Action, Change, Denial, KeyId, Refusal, Scope, State, Transition, VersionNumber, Written,
 };
 use conclave_proto::v1::{self as wire, key_service_server::KeyService};
 use std::sync::Arc;
@@ -23,22 +22,7 @@ impl KeyApi {
         caller: &Caller,
         asked: wire::CreateKeyRequest,
     ) -> Result<wire::Key, ServiceError> {
-        let spec = KeySpec {
-            name: convert::key_name(&asked.name)?,
-            algorithm: convert::algorithm(asked.algorithm)?,
-            protection: convert::protection(asked.protection)?,
-            labels: convert::labels(asked.labels)?,
-            pre_active: asked.pre_active || asked.activate_at.is_some(),
-            activate_at: asked.activate_at.map(convert::time).transpose()?,
-            rotate_every: asked
-                .rotation_period
-                .map(convert::rotation_period)
-                .transpose()?,
-            rewrap: asked
-                .rewrap_policy
-                .map(convert::rewrap_policy)
-                .unwrap_or_default(),
-        };
+        let spec = convert::key_spec(asked)?;
         let context = &self.0;
         let mut id = [0; 16];
         context.env.entropy.fill(&mut id);
@@ -333,6 +317,34 @@ impl KeyService for KeyApi {
     ) -> Result<Response<wire::Key>, Status> {
         self.transition(request, Transition::CancelDestruction)
             .await
+    }
+
+    async fn create_import_job(
+        &self,
+        request: Request<wire::CreateImportJobRequest>,
+    ) -> Result<Response<wire::ImportJob>, Status> {
+        written!(self, request, new_import_job)
+    }
+
+    async fn get_import_job(
+        &self,
+        request: Request<wire::GetImportJobRequest>,
+    ) -> Result<Response<wire::ImportJob>, Status> {
+        read!(self, request, import_job)
+    }
+
+    async fn list_import_jobs(
+        &self,
+        request: Request<wire::ListImportJobsRequest>,
+    ) -> Result<Response<wire::ListImportJobsResponse>, Status> {
+        read!(self, request, import_jobs)
+    }
+
+    async fn import_key(
+        &self,
+        request: Request<wire::ImportKeyRequest>,
+    ) -> Result<Response<wire::Key>, Status> {
+        written!(self, request, import)
     }
 
     async fn set_rewrap_policy(

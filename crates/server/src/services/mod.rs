@@ -10,6 +10,7 @@ mod custody;
 mod data_keys;
 mod finding;
 mod history;
+mod imports;
 mod key;
 
 pub(crate) use access::AccessApi;

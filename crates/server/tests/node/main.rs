@@ -7,6 +7,7 @@ mod data_keys;
 mod destruction;
 mod finding;
 mod history;
+mod imports;
 mod public_keys;
 mod world;
 
@@ -256,7 +257,7 @@ async fn a_session_ends_when_the_node_stops() {
 }
 
 /// Of the state.
-const TABLES: [&str; 13] = [
+const TABLES: [&str; 14] = [
     "meta",
     "keys",
     "versions",
@@ -270,6 +271,7 @@ const TABLES: [&str; 13] = [
     "data-keys",
     "aliases",
     "history",
+    "imports",
 ];
 
 /// Exchanges the wrapped material of two keys' first versions in the node's storage.

@@ -1,7 +1,7 @@
 //! What can be typed.
 
 use crate::commands::{
-    access, alias, audit, cluster, completions, crypt, custody, datakey, key, mac, random,
+    access, alias, audit, cluster, completions, crypt, custody, datakey, import, key, mac, random,
     reencrypt, sign,
 };
 use crate::output::Format;
@@ -86,6 +86,9 @@ pub(crate) enum Command {
     /// Other names for keys, which can be moved from one to another
     #[command(subcommand)]
     Alias(alias::AliasCommand),
+    /// Public keys to wrap own key material with, on its way into the cluster
+    #[command(subcommand)]
+    ImportJob(import::ImportJobCommand),
     /// Encrypt a file or a pipe, of any size
     Encrypt(crypt::EncryptArgs),
     /// Decrypt what encrypt made
@@ -132,144 +135,173 @@ mod tests {
         Cli::command().debug_assert();
     }
 
+    const RIGHT: &[&str] = &[
+        "conclave status",
+        "conclave status --endpoint a:1 --endpoint b:2 --output json --timeout 3s",
+        "conclave custody init --custodian a=age1x --custodian b=age1y --threshold 2 --out d",
+        "conclave custody keygen --out id.txt",
+        "conclave custody unseal --share s.age --identity id.txt",
+        "conclave custody status",
+        "conclave custody cancel",
+        "conclave custody seal --node 2",
+        "conclave custody seal --all",
+        "conclave key create a/b --algorithm aes-256-gcm --protection hsm --pre-active",
+        "conclave key create a/b --activate-at 2030-01-01T00:00:00Z",
+        "conclave key list",
+        "conclave key list a/",
+        "conclave key list a/ --label k=v --label l --state pre-active --purpose sign",
+        "conclave key list --algorithm ed25519 --protection hsm",
+        "conclave key history a/b",
+        "conclave alias set a/x a/b",
+        "conclave alias set a/x a/b --from a/c",
+        "conclave alias delete a/x",
+        "conclave alias list",
+        "conclave alias list a/ --key a/b",
+        "conclave key label a/b k=v l=w --remove m",
+        "conclave key label a/b --remove m --remove n",
+        "conclave key get a/b",
+        "conclave key rotate a/b",
+        "conclave key suspend a/b --version 3",
+        "conclave key compromise a/b --version 3",
+        "conclave key create a/b --algorithm chacha20-poly1305 --rotate-every 90d",
+        "conclave key set-rotation a/b --every 12h",
+        "conclave key set-rotation a/b --never",
+        "conclave key destroy a/b",
+        "conclave key destroy a/b --version 2 --after 90d --force",
+        "conclave key cancel-destroy a/b --version 2",
+        "conclave encrypt a/b --context k=v --in f --out g",
+        "conclave decrypt --key a/b --context k=v --base64",
+        "conclave datakey generate a/b --plaintext-out f",
+        "conclave datakey generate a/b --register --label disk=7 --context a=b",
+        "conclave datakey decrypt 8f14e45fceea167a5a36dedd4bea2543 --out f",
+        "conclave datakey get 8f14e45fceea167a5a36dedd4bea2543",
+        "conclave datakey list a/b --version 2 --label disk=7",
+        "conclave datakey delete 8f14e45fceea167a5a36dedd4bea2543",
+        "conclave key create a/b --rewrap-by-hand --deactivate-old-versions",
+        "conclave key rewrap a/b --wait",
+        "conclave key create a/b --exportable",
+        "conclave import-job create a --method rsa4096 --lifetime 30m --out f",
+        "conclave import-job get 8f14e45fceea167a5a36dedd4bea2543",
+        "conclave import-job list",
+        "conclave import-job wrap --public-key f --material g --out h",
+        "conclave key import a/b --material f --algorithm ed25519",
+        "conclave key import a/b --wrapped f --job 8f14e45fceea167a5a36dedd4bea2543 --as-version",
+        "conclave key export a/b --to-public-key f --out g",
+        "conclave key export a/b --version 2 --to-key a/c --context x=y --out g",
+        "conclave key set-rewrap a/b --rewrap-by-hand",
+        "conclave reencrypt --in f --out g --to a/c",
+        "conclave mac a/b --in f",
+        "conclave sign a/b --in f --out s",
+        "conclave sign a/b --digest 00ff --scheme ecdsa-raw --version 2",
+        "conclave verify a/b --in f --signature 00ff",
+        "conclave verify a/b --digest 00ff --signature-file s --scheme rsa-pkcs1-sha-512",
+        "conclave key public a/b",
+        "conclave key public a/b --version 3 --format jwk --out f",
+        "conclave mac a/b --version 2 --verify 00ff",
+        "conclave random 32",
+        "conclave audit list --start 3 --limit 7",
+        "conclave audit tail",
+        "conclave audit root --all",
+        "conclave cluster members",
+        "conclave access grant bob user payments",
+        "conclave access revoke bob admin *",
+        "conclave access list",
+        "conclave access whoami",
+        "conclave completions bash",
+    ];
+
     #[test]
     fn every_command_of_the_design_parses() {
-        for line in [
-            "conclave status",
-            "conclave status --endpoint a:1 --endpoint b:2 --output json --timeout 3s",
-            "conclave custody init --custodian a=age1x --custodian b=age1y --threshold 2 --out d",
-            "conclave custody keygen --out id.txt",
-            "conclave custody unseal --share s.age --identity id.txt",
-            "conclave custody status",
-            "conclave custody cancel",
-            "conclave custody seal --node 2",
-            "conclave custody seal --all",
-            "conclave key create a/b --algorithm aes-256-gcm --protection hsm --pre-active",
-            "conclave key create a/b --activate-at 2030-01-01T00:00:00Z",
-            "conclave key list",
-            "conclave key list a/",
-            "conclave key list a/ --label k=v --label l --state pre-active --purpose sign",
-            "conclave key list --algorithm ed25519 --protection hsm",
-            "conclave key history a/b",
-            "conclave alias set a/x a/b",
-            "conclave alias set a/x a/b --from a/c",
-            "conclave alias delete a/x",
-            "conclave alias list",
-            "conclave alias list a/ --key a/b",
-            "conclave key label a/b k=v l=w --remove m",
-            "conclave key label a/b --remove m --remove n",
-            "conclave key get a/b",
-            "conclave key rotate a/b",
-            "conclave key suspend a/b --version 3",
-            "conclave key compromise a/b --version 3",
-            "conclave key create a/b --algorithm chacha20-poly1305 --rotate-every 90d",
-            "conclave key set-rotation a/b --every 12h",
-            "conclave key set-rotation a/b --never",
-            "conclave key destroy a/b",
-            "conclave key destroy a/b --version 2 --after 90d --force",
-            "conclave key cancel-destroy a/b --version 2",
-            "conclave encrypt a/b --context k=v --in f --out g",
-            "conclave decrypt --key a/b --context k=v --base64",
-            "conclave datakey generate a/b --plaintext-out f",
-            "conclave datakey generate a/b --register --label disk=7 --context a=b",
-            "conclave datakey decrypt 8f14e45fceea167a5a36dedd4bea2543 --out f",
-            "conclave datakey get 8f14e45fceea167a5a36dedd4bea2543",
-            "conclave datakey list a/b --version 2 --label disk=7",
-            "conclave datakey delete 8f14e45fceea167a5a36dedd4bea2543",
-            "conclave key create a/b --rewrap-by-hand --deactivate-old-versions",
-            "conclave key rewrap a/b --wait",
-            "conclave key set-rewrap a/b --rewrap-by-hand",
-            "conclave reencrypt --in f --out g --to a/c",
-            "conclave mac a/b --in f",
-            "conclave sign a/b --in f --out s",
-            "conclave sign a/b --digest 00ff --scheme ecdsa-raw --version 2",
-            "conclave verify a/b --in f --signature 00ff",
-            "conclave verify a/b --digest 00ff --signature-file s --scheme rsa-pkcs1-sha-512",
-            "conclave key public a/b",
-            "conclave key public a/b --version 3 --format jwk --out f",
-            "conclave mac a/b --version 2 --verify 00ff",
-            "conclave random 32",
-            "conclave audit list --start 3 --limit 7",
-            "conclave audit tail",
-            "conclave audit root --all",
-            "conclave cluster members",
-            "conclave access grant bob user payments",
-            "conclave access revoke bob admin *",
-            "conclave access list",
-            "conclave access whoami",
-            "conclave completions bash",
-        ] {
+        for line in RIGHT {
             assert!(parse(line).is_ok(), "{line}: {}", parse(line).unwrap_err());
         }
     }
 
+    const WRONG: &[(&str, ErrorKind)] = &[
+        (
+            "conclave",
+            ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand,
+        ),
+        ("conclave key create Payments/x", ErrorKind::ValueValidation),
+        ("conclave key create payments", ErrorKind::ValueValidation),
+        ("conclave key create a/../b", ErrorKind::ValueValidation),
+        (
+            "conclave encrypt a/b --context novalue",
+            ErrorKind::ValueValidation,
+        ),
+        ("conclave random 0", ErrorKind::ValueValidation),
+        ("conclave key label a/b", ErrorKind::MissingRequiredArgument),
+        ("conclave key label a/b k", ErrorKind::ValueValidation),
+        ("conclave alias set a/x b", ErrorKind::ValueValidation),
+        ("conclave key list --label =v", ErrorKind::ValueValidation),
+        ("conclave key list --state alive", ErrorKind::InvalidValue),
+        ("conclave mac a/b --verify 0xff", ErrorKind::ValueValidation),
+        (
+            "conclave verify a/b --in f",
+            ErrorKind::MissingRequiredArgument,
+        ),
+        (
+            "conclave sign a/b --in f --digest 00ff",
+            ErrorKind::ArgumentConflict,
+        ),
+        (
+            "conclave key set-rotation a/b",
+            ErrorKind::MissingRequiredArgument,
+        ),
+        (
+            "conclave key set-rotation a/b --every 90d --never",
+            ErrorKind::ArgumentConflict,
+        ),
+        (
+            "conclave key destroy a/b --after 12h",
+            ErrorKind::ValueValidation,
+        ),
+        (
+            "conclave key destroy a/b --after 91d",
+            ErrorKind::ValueValidation,
+        ),
+        ("conclave random 1025", ErrorKind::ValueValidation),
+        ("conclave datakey get 8f14", ErrorKind::ValueValidation),
+        (
+            "conclave import-job create a --lifetime 8d",
+            ErrorKind::ValueValidation,
+        ),
+        (
+            "conclave key import a/b",
+            ErrorKind::MissingRequiredArgument,
+        ),
+        (
+            "conclave key import a/b --wrapped f",
+            ErrorKind::MissingRequiredArgument,
+        ),
+        (
+            "conclave key export a/b",
+            ErrorKind::MissingRequiredArgument,
+        ),
+        (
+            "conclave datakey generate a/b --label disk=7",
+            ErrorKind::MissingRequiredArgument,
+        ),
+        ("conclave status --timeout soon", ErrorKind::ValueValidation),
+        ("conclave status --output xml", ErrorKind::InvalidValue),
+        (
+            "conclave access grant bob root payments",
+            ErrorKind::InvalidValue,
+        ),
+        (
+            "conclave custody seal --node 1 --all",
+            ErrorKind::ArgumentConflict,
+        ),
+        (
+            "conclave custody init --threshold 2 --out d",
+            ErrorKind::MissingRequiredArgument,
+        ),
+    ];
+
     #[test]
     fn wrong_usage_is_found_before_anything_is_done() {
-        for (line, kind) in [
-            (
-                "conclave",
-                ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand,
-            ),
-            ("conclave key create Payments/x", ErrorKind::ValueValidation),
-            ("conclave key create payments", ErrorKind::ValueValidation),
-            ("conclave key create a/../b", ErrorKind::ValueValidation),
-            (
-                "conclave encrypt a/b --context novalue",
-                ErrorKind::ValueValidation,
-            ),
-            ("conclave random 0", ErrorKind::ValueValidation),
-            ("conclave key label a/b", ErrorKind::MissingRequiredArgument),
-            ("conclave key label a/b k", ErrorKind::ValueValidation),
-            ("conclave alias set a/x b", ErrorKind::ValueValidation),
-            ("conclave key list --label =v", ErrorKind::ValueValidation),
-            ("conclave key list --state alive", ErrorKind::InvalidValue),
-            ("conclave mac a/b --verify 0xff", ErrorKind::ValueValidation),
-            (
-                "conclave verify a/b --in f",
-                ErrorKind::MissingRequiredArgument,
-            ),
-            (
-                "conclave sign a/b --in f --digest 00ff",
-                ErrorKind::ArgumentConflict,
-            ),
-            (
-                "conclave key set-rotation a/b",
-                ErrorKind::MissingRequiredArgument,
-            ),
-            (
-                "conclave key set-rotation a/b --every 90d --never",
-                ErrorKind::ArgumentConflict,
-            ),
-            (
-                "conclave key destroy a/b --after 12h",
-                ErrorKind::ValueValidation,
-            ),
-            (
-                "conclave key destroy a/b --after 91d",
-                ErrorKind::ValueValidation,
-            ),
-            ("conclave random 1025", ErrorKind::ValueValidation),
-            ("conclave datakey get 8f14", ErrorKind::ValueValidation),
-            (
-                "conclave datakey generate a/b --label disk=7",
-                ErrorKind::MissingRequiredArgument,
-            ),
-            ("conclave status --timeout soon", ErrorKind::ValueValidation),
-            ("conclave status --output xml", ErrorKind::InvalidValue),
-            (
-                "conclave access grant bob root payments",
-                ErrorKind::InvalidValue,
-            ),
-            (
-                "conclave custody seal --node 1 --all",
-                ErrorKind::ArgumentConflict,
-            ),
-            (
-                "conclave custody init --threshold 2 --out d",
-                ErrorKind::MissingRequiredArgument,
-            ),
-        ] {
-            assert_eq!(parse(line).unwrap_err().kind(), kind, "{line}");
+        for (line, kind) in WRONG {
+            assert_eq!(parse(line).unwrap_err().kind(), *kind, "{line}");
         }
     }
 

@@ -28,6 +28,12 @@ pub(crate) enum CliError {
     /// A share or an identity is not what it should be.
     #[error("{}: {source}", path.display())]
     Custody { path: PathBuf, source: CryptoError },
+    /// A file holds no key of the kind that it should.
+    #[error("{} is not {expected}", path.display())]
+    NoKey {
+        path: PathBuf,
+        expected: &'static str,
+    },
     /// A profile file or a setting is wrong.
     #[error("{problem}")]
     Settings {
@@ -91,6 +97,7 @@ impl CliError {
             Self::Exists { .. } => "FILE_EXISTS",
             Self::TooLarge { .. } => "FILE_TOO_LARGE",
             Self::Custody { .. } => "SHARE_UNREADABLE",
+            Self::NoKey { .. } => "KEY_UNREADABLE",
             Self::Settings { .. } => "BAD_SETTINGS",
             Self::Tls { .. } => "TLS_FAILED",
             Self::Terminal => "TERMINAL",
@@ -107,6 +114,9 @@ impl CliError {
             Self::File { .. } => "check the path, the permissions and the room on the disk",
             Self::Exists { .. } => "name another place, or move the file away yourself",
             Self::TooLarge { .. } => "check that you named the right file",
+            Self::NoKey { .. } => {
+                "check that you named the right file: see --help for what it is to hold"
+            }
             Self::Custody { .. } => "check that share and identity are whole and belong together",
             Self::Settings { remedy, .. }
             | Self::Usage { remedy, .. }
@@ -139,6 +149,7 @@ impl CliError {
             | Self::Exists { .. }
             | Self::TooLarge { .. }
             | Self::Custody { .. }
+            | Self::NoKey { .. }
             | Self::Nodes { .. }
             | Self::BrokenPipe
             | Self::Interrupted => 1,

@@ -28,5 +28,7 @@ pub(crate) const DATA_KEYS_PER_PAGE: u32 = 1_000;
 pub(crate) const REWRAP_LOOK_INTERVAL: Duration = Duration::from_millis(500);
 /// Audit records that are asked for at once.
 pub(crate) const RECORDS_PER_PAGE: u32 = 1_000;
+/// Bytes of a file with a key, in whatever encoding.
+pub(crate) const MATERIAL_BYTES_MAX: usize = 16 * 1024;
 /// Bytes of a message whose authentication code is made.
 pub(crate) const MAC_MESSAGE_BYTES_MAX: usize = 64 * 1024;

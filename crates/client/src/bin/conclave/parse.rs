@@ -3,7 +3,7 @@
 use clap::ValueEnum;
 use conclave_client::v1;
 use conclave_core::{
-    CustodianName, KeyName, KeyringName, PrincipalName, RotationPeriod, WaitingPeriod,
+    CustodianName, ImportLife, KeyName, KeyringName, PrincipalName, RotationPeriod, WaitingPeriod,
 };
 use std::time::Duration;
 
@@ -84,6 +84,22 @@ pub(crate) fn waiting_period(text: &str) -> Result<prost_types::Duration, String
         .ok_or_else(|| "write 1 to 90 days, as in 36h or 30d".to_owned())
 }
 
+/// `30m`, `24h`, `3d`: how long an import job lives.
+pub(crate) fn lifetime(text: &str) -> Result<prost_types::Duration, String> {
+    let fits = |ms| ImportLife::from_ms(ms).is_ok();
+    let minutes = text.strip_suffix('m').and_then(|it| it.parse::<u64>().ok());
+    let minutes = minutes.and_then(|it| it.checked_mul(60_000));
+    let minutes = minutes
+        .filter(|ms| fits(*ms))
+        .map(|ms| prost_types::Duration {
+            seconds: i64::try_from(ms / 1_000).unwrap_or(i64::MAX),
+            nanos: 0,
+        });
+    minutes
+        .or_else(|| length(text, fits))
+        .ok_or_else(|| "write 10 minutes to 7 days, as in 30m, 24h or 3d".to_owned())
+}
+
 fn length(text: &str, fits: impl Fn(u64) -> bool) -> Option<prost_types::Duration> {
     let hours = match text.split_at_checked(text.len().saturating_sub(1))? {
         (days, "d") => days.parse::<u64>().ok()?.checked_mul(24)?,
@@ -106,15 +122,15 @@ pub(crate) fn hex_bytes(text: &str) -> Result<Bytes, String> {
 #[derive(Clone, Debug)]
 pub(crate) struct Bytes(pub(crate) Vec<u8>);
 
-/// The id of a registered data key.
+/// An id of 16 bytes.
 #[derive(Clone, Debug)]
-pub(crate) struct DataKeyId(pub(crate) Vec<u8>);
+pub(crate) struct Identifier(pub(crate) Vec<u8>);
 
 /// 32 hexadecimal digits.
-pub(crate) fn data_key_id(text: &str) -> Result<DataKeyId, String> {
+pub(crate) fn identifier(text: &str) -> Result<Identifier, String> {
     let id = hex::decode(text).ok().filter(|id| id.len() == 16);
-    let rule = "write 32 hexadecimal digits, as `conclave datakey list` shows them";
-    id.map(DataKeyId).ok_or_else(|| rule.to_owned())
+    let rule = "write 32 hexadecimal digits, as the list shows them";
+    id.map(Identifier).ok_or_else(|| rule.to_owned())
 }
 
 /// A moment as RFC 3339 writes it.

@@ -91,6 +91,9 @@ pub(crate) fn key_text(key: &v1::Key) -> String {
         let next = time(key.next_rotation_at.as_ref());
         lines.push(format!("rotates:     every {}, next {next}", period(every)));
     }
+    if key.exportable {
+        lines.push("exportable:  yes, wrapped, by admins".to_owned());
+    }
     let policy = key.rewrap_policy.unwrap_or_default();
     if policy.by_hand {
         lines.push("data keys:   wrapped anew by hand only".to_owned());
@@ -112,6 +115,11 @@ pub(crate) fn key_text(key: &v1::Key) -> String {
     lines.extend(key.versions.iter().map(|version| {
         let (state, created) = (key_state(version.state), time(version.created_at.as_ref()));
         let used = usage(version);
+        let made = if version.imported {
+            "imported"
+        } else {
+            "created"
+        };
         let wraps = match version.data_keys {
             0 => String::new(),
             1 => ", wraps 1 data key".to_owned(),
@@ -120,7 +128,7 @@ pub(crate) fn key_text(key: &v1::Key) -> String {
         let end = version.destruction.as_ref().map(destruction);
         let end = end.map_or_else(String::new, |end| format!(", destroyed {end}"));
         format!(
-            "version {:<4} {state}, created {created}, {used}{wraps}{end}",
+            "version {:<4} {state}, {made} {created}, {used}{wraps}{end}",
             version.number
         )
     }));
@@ -168,6 +176,37 @@ pub(crate) fn pairs<'a>(pairs: impl IntoIterator<Item = (&'a String, &'a String)
         .map(|(name, value)| format!("{name}={value}"))
         .collect();
     pairs.join(" ")
+}
+
+/// An import job, and the key to wrap with.
+pub(crate) fn import_job_text(it: &v1::ImportJob) -> String {
+    let method = bare(it.method, "IMPORT_METHOD_", v1::ImportMethod::as_str_name);
+    let mut lines = vec![
+        format!("id:          {}", hex::encode(&it.import_job_id)),
+        format!("keyring:     {}", it.keyring),
+        format!("method:      {method}"),
+        format!("expires:     {}", time(it.expires_at.as_ref())),
+    ];
+    if !it.imported_key.is_empty() {
+        let imported = key_and_version(&it.imported_key, it.imported_version);
+        lines.push(format!("imported:    {imported}"));
+    }
+    lines.push(it.public_key_pem.clone());
+    lines.join("\n")
+}
+
+/// An import job.
+pub(crate) fn import_job_json(it: &v1::ImportJob) -> Value {
+    json!({
+        "import_job_id": hex::encode(&it.import_job_id),
+        "keyring": it.keyring,
+        "method": bare(it.method, "IMPORT_METHOD_", v1::ImportMethod::as_str_name),
+        "public_key_pem": it.public_key_pem,
+        "created_at": time(it.created_at.as_ref()),
+        "expires_at": time(it.expires_at.as_ref()),
+        "imported_key": it.imported_key,
+        "imported_version": it.imported_version,
+    })
 }
 
 /// A registered data key, a line for each thing to know of it.
@@ -249,6 +288,7 @@ pub(crate) fn key_json(key: &v1::Key) -> Value {
             "last_used_at": version.last_used_at.as_ref().map(Timestamp::to_string),
             "destruction": version.destruction.as_ref().map(destruction_json),
             "data_keys": version.data_keys,
+            "imported": version.imported,
         })
     });
     let policy = key.rewrap_policy.unwrap_or_default();
@@ -267,6 +307,7 @@ pub(crate) fn key_json(key: &v1::Key) -> Value {
         "rotation_period_seconds": key.rotation_period.as_ref().map(|period| period.seconds),
         "next_rotation_at": key.next_rotation_at.as_ref().map(Timestamp::to_string),
         "destruction": key.destruction.as_ref().map(destruction_json),
+        "exportable": key.exportable,
         "data_keys_to_rewrap": key.data_keys_to_rewrap,
         "rewrap_by_hand": policy.by_hand,
         "deactivate_old_versions": policy.deactivate_old_versions,

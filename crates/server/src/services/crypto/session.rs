@@ -85,6 +85,7 @@ impl CryptoApi {
             Use::DecryptDataKey(it) => {
                 Done::DecryptDataKey(Box::pin(self.open_data_key(caller, it)).await?)
             }
+            Use::ExportKey(it) => Done::ExportKey(Box::pin(self.export_one(caller, it)).await?),
             Use::ReEncrypt(it) => Done::ReEncrypt(Box::pin(self.re_encrypt_one(caller, it)).await?),
             Use::GenerateRandom(it) => {
                 Done::GenerateRandom(Box::pin(self.random(caller, it)).await?)
@@ -108,6 +109,7 @@ fn request_id(asked: &use_request::Use) -> &[u8] {
         Use::BatchDecrypt(it) => &it.request_id,
         Use::GenerateDataKey(it) => &it.request_id,
         Use::DecryptDataKey(it) => &it.request_id,
+        Use::ExportKey(it) => &it.request_id,
         Use::ReEncrypt(it) => &it.request_id,
         Use::GenerateRandom(it) => &it.request_id,
         Use::GenerateMac(it) => &it.request_id,

@@ -6,7 +6,7 @@ use crate::error::CliError;
 use crate::files;
 use crate::limits::DATA_KEYS_PER_PAGE;
 use crate::output;
-use crate::parse::{DataKeyId, data_key_id, key_name, pair};
+use crate::parse::{Identifier, identifier, key_name, pair};
 use crate::session::Session;
 use crate::{show, table};
 use base64::Engine as _;
@@ -39,8 +39,8 @@ Without --plaintext-out or --output json the key in clear does not leave the clu
     #[command(after_help = "Example:\n  conclave datakey get 8f14e45fceea167a5a36dedd4bea2543")]
     Get {
         /// Its id, 32 hexadecimal digits
-        #[arg(value_parser = data_key_id)]
-        id: DataKeyId,
+        #[arg(value_parser = identifier)]
+        id: Identifier,
     },
     /// List the registered data keys of a key
     #[command(after_help = "\
@@ -52,8 +52,8 @@ Examples:
     #[command(after_help = "Example:\n  conclave datakey delete 8f14e45fceea167a5a36dedd4bea2543")]
     Delete {
         /// Its id, 32 hexadecimal digits
-        #[arg(value_parser = data_key_id)]
-        id: DataKeyId,
+        #[arg(value_parser = identifier)]
+        id: Identifier,
     },
 }
 
@@ -82,8 +82,8 @@ pub(crate) struct GenerateArgs {
 #[derive(Debug, Args)]
 pub(crate) struct DecryptArgs {
     /// Its id, 32 hexadecimal digits
-    #[arg(value_parser = data_key_id)]
-    id: DataKeyId,
+    #[arg(value_parser = identifier)]
+    id: Identifier,
     /// A pair of the context that it must have; repeat it for several [default: any]
     #[arg(long = "context", value_name = "NAME=VALUE", value_parser = pair)]
     context: Vec<(String, String)>,

@@ -1,7 +1,7 @@
 //! `conclave key`.
 
 use super::crypt::context;
-use super::{finding, history, rewrap};
+use super::{finding, history, import, rewrap};
 use crate::destination::Destination;
 use crate::error::CliError;
 use crate::parse::{Algorithm, Protection, key_name, moment, pair, period, waiting_period};
@@ -104,6 +104,26 @@ Examples:
     /// Call a destruction off before its date; the key or version is DEACTIVATED then
     #[command(after_help = "Example:\n  conclave key cancel-destroy payments/last-year")]
     CancelDestroy(TransitionArgs),
+    /// Make own material a key, or a version of one
+    #[command(after_help = "\
+The material goes into the cluster wrapped: RSA-OAEP with SHA-256, then AES-KWP. What the file is to
+hold: of symmetric keys the 32 bytes, of others the private key as PKCS#8 (PEM or DER), and of
+ML-DSA-65 the 32 bytes of the seed.
+
+Examples:
+  conclave key import payments/ours --material key.bin                     wrap it here, and import it
+  conclave key import releases/ours --algorithm ed25519 --material key.pem
+  conclave key import payments/ours --as-version --material next.bin       the next version
+  conclave key import payments/ours --wrapped key.wrapped --job 8f14e45fceea167a5a36dedd4bea2543")]
+    Import(import::ImportArgs),
+    /// Have the material of an exportable key out, wrapped
+    #[command(after_help = "\
+It takes the role admin. Keys of protection HSM are never exportable.
+
+Examples:
+  conclave key export payments/shared --to-public-key partner.pem --out shared.wrapped
+  conclave key export payments/shared --to-key escrow/main --context why=escrow --out shared.wrapped")]
+    Export(import::ExportArgs),
     /// Have a key's registered data keys wrapped by its primary version
     #[command(after_help = "\
 Examples:
@@ -154,6 +174,9 @@ pub(crate) struct CreateArgs {
     rotate_every: Option<Duration>,
     #[command(flatten)]
     rewrap: rewrap::Policy,
+    /// Let admins have its material out, wrapped; never to be changed [protection SOFTWARE only]
+    #[arg(long)]
+    exportable: bool,
 }
 
 /// How a public key is written.
@@ -230,6 +253,8 @@ pub(crate) async fn run(command: KeyCommand, session: &Session) -> Result<(), Cl
             let key = rewrap::run(&client, args, session).await?;
             return rewrap::shown(&key, session);
         }
+        KeyCommand::Export(args) => return import::export(&client, args).await,
+        KeyCommand::Import(args) => Ok(import::import(&client, args).await?),
         KeyCommand::SetRewrap(args) => client.set_rewrap_policy(args.into()).await,
         KeyCommand::Create(args) => client.create_key(creation(args)?).await,
         KeyCommand::Get { name } => {
@@ -294,7 +319,7 @@ impl From<DestroyArgs> for v1::ScheduleKeyDestructionRequest {
     }
 }
 
-fn creation(args: CreateArgs) -> Result<v1::CreateKeyRequest, CliError> {
+pub(super) fn creation(args: CreateArgs) -> Result<v1::CreateKeyRequest, CliError> {
     let protection = match args.protection {
         Protection::Hsm => v1::Protection::Hsm,
         Protection::Software => v1::Protection::Software,
@@ -309,6 +334,7 @@ fn creation(args: CreateArgs) -> Result<v1::CreateKeyRequest, CliError> {
         activate_at: args.activate_at,
         rotation_period: args.rotate_every,
         rewrap_policy: Some(args.rewrap.into()),
+        exportable: args.exportable,
     })
 }
 

@@ -10,6 +10,7 @@ pub(crate) mod custody;
 pub(crate) mod datakey;
 pub(crate) mod finding;
 pub(crate) mod history;
+pub(crate) mod import;
 pub(crate) mod key;
 pub(crate) mod mac;
 pub(crate) mod random;
@@ -29,6 +30,7 @@ pub(crate) async fn run(command: Command, session: &Session) -> Result<(), CliEr
         Command::Custody(command) => custody::run(command, session).await,
         Command::Key(command) => key::run(command, session).await,
         Command::Alias(command) => alias::run(command, session).await,
+        Command::ImportJob(command) => import::run(command, session).await,
         Command::Encrypt(args) => crypt::encrypt(args, session).await,
         Command::Decrypt(args) => crypt::decrypt(args, session).await,
         Command::Datakey(command) => datakey::run(command, session).await,

@@ -1,0 +1,183 @@
+//! Material that comes from outside, and that goes there.
+
+use super::signing::signing_kind;
+use super::{FIRST_KEK, Unsealed, VersionRef, random};
+use crate::error::ServiceError;
+use crate::parallel;
+use conclave_core::{
+    Algorithm, ImportJob, ImportJobId, ImportMethod, KeyId, Material, Protection, VersionNumber,
+    Wrapped,
+};
+use conclave_crypto::oaep::{self, DecryptingKey, EncryptingKey};
+use conclave_crypto::sign::{self, SigningKey};
+use conclave_crypto::{
+    Binding, CryptoError, KeyMaterial, PrivateMaterial, RsaSize, Secret, rsa_aes, wrap,
+};
+use conclave_env::{Entropy, Env};
+
+/// What is wrapped on its way in or out.
+pub(crate) fn takes(algorithm: Algorithm) -> &'static str {
+    match algorithm {
+        Algorithm::Aes256Gcm
+        | Algorithm::ChaCha20Poly1305
+        | Algorithm::HmacSha256
+        | Algorithm::HmacSha384
+        | Algorithm::HmacSha512 => "the 32 bytes of the key",
+        Algorithm::MlDsa65 => "the 32 bytes of the seed",
+        Algorithm::Ed25519
+        | Algorithm::EcdsaP256
+        | Algorithm::EcdsaP384
+        | Algorithm::Rsa2048
+        | Algorithm::Rsa3072
+        | Algorithm::Rsa4096 => "the private key as PKCS#8 in DER",
+    }
+}
+
+fn size(method: ImportMethod) -> RsaSize {
+    match method {
+        ImportMethod::RsaOaep3072Sha256Aes256 => RsaSize::Bits3072,
+        ImportMethod::RsaOaep4096Sha256Aes256 => RsaSize::Bits4096,
+    }
+}
+
+fn nonce(entropy: &dyn Entropy) -> [u8; 12] {
+    let mut nonce = [0; 12];
+    entropy.fill(&mut nonce);
+    nonce
+}
+
+/// Under the one software KEK, whose AEAD binds by itself.
+fn wrapped(blob: Vec<u8>) -> Wrapped {
+    Wrapped {
+        kek: FIRST_KEK,
+        blob,
+        tag: Vec::new(),
+    }
+}
+
+impl Unsealed {
+    fn job_binding(&self, id: ImportJobId, method: ImportMethod) -> Binding<'static> {
+        Binding {
+            cluster: self.cluster,
+            key: KeyId(id.0),
+            version: VersionNumber(0),
+            algorithm: method.as_str(),
+            protection: Protection::Software.as_str(),
+            purpose: "import",
+        }
+    }
+
+    /// The key pair of an import job: the private half wrapped, and the public one in DER.
+    ///
+    /// # Errors
+    /// If the library lacks memory.
+    pub fn import_pair(
+        &self,
+        env: &Env,
+        id: ImportJobId,
+        method: ImportMethod,
+    ) -> Result<(Wrapped, Box<[u8]>), ServiceError> {
+        let size = size(method);
+        let made = parallel::long(|| {
+            let private = oaep::generate(size)?;
+            let public = DecryptingKey::new(size, &private)?.public_key().spki();
+            Ok((private, public))
+        });
+        let (private, public) = made.map_err(|error: CryptoError| {
+            tracing::error!(%error, "the key pair of an import job could not be made");
+            ServiceError::Contended
+        })?;
+        let binding = self.job_binding(id, method);
+        let nonce = nonce(&*env.entropy);
+        let blob = wrap::wrap_private(&self.software_kek, nonce, &binding, &private);
+        Ok((wrapped(blob), public.into_boxed_slice()))
+    }
+
+    /// What was wrapped for an import job; `None` if it does not unwrap.
+    ///
+    /// # Errors
+    /// [`ServiceError::Tampered`] if the job's own key is not what it should be.
+    pub fn open_import(
+        &self,
+        id: ImportJobId,
+        job: &ImportJob,
+        private: &Wrapped,
+        wrapped: &[u8],
+    ) -> Result<Option<PrivateMaterial>, ServiceError> {
+        let tampered = || ServiceError::Tampered {
+            key: format!("of import job {id}"),
+            version: 0,
+        };
+        let binding = self.job_binding(id, job.method);
+        let opened = wrap::unwrap_private(&self.software_kek, &binding, &private.blob);
+        let private = opened.map_err(|_| tampered())?;
+        let key = DecryptingKey::new(size(job.method), &private).map_err(|_| tampered())?;
+        Ok(parallel::long(|| rsa_aes::unwrap(&key, wrapped)).ok())
+    }
+
+    /// Imported material as that of a version.
+    ///
+    /// # Errors
+    /// [`ServiceError::WrappedKeyInvalid`] if it is no key of the algorithm.
+    pub fn take_in(
+        &self,
+        env: &Env,
+        (id, number): (KeyId, VersionNumber),
+        algorithm: Algorithm,
+        key: &PrivateMaterial,
+    ) -> Result<Material, ServiceError> {
+        let invalid = || ServiceError::WrappedKeyInvalid {
+            algorithm: algorithm.as_str(),
+            takes: takes(algorithm),
+        };
+        let binding = self.binding(id, number, algorithm, Protection::Software);
+        let nonce = nonce(&*env.entropy);
+        let Some(kind) = signing_kind(algorithm) else {
+            let material = KeyMaterial::from_slice(key.expose()).map_err(|_| invalid())?;
+            let blob = wrap::wrap_material(&self.software_kek, nonce, &binding, &material);
+            return Ok(wrapped(blob).into());
+        };
+        let stored = sign::import(kind, key).map_err(|_| invalid())?;
+        let signing = SigningKey::new(kind, &stored).map_err(|_| invalid())?;
+        let public = signing.public_key().spki().into_boxed_slice();
+        let blob = wrap::wrap_private(&self.software_kek, nonce, &binding, &stored);
+        Ok(Material {
+            wrapped: wrapped(blob),
+            public: Some(public),
+        })
+    }
+
+    /// The material of a version at protection SOFTWARE as other systems read it.
+    ///
+    /// # Errors
+    /// [`ServiceError::Tampered`] if the wrapped material is not what it should be.
+    pub fn give_out(&self, version: VersionRef<'_>) -> Result<PrivateMaterial, ServiceError> {
+        let tampered = || ServiceError::Tampered {
+            key: version.name.to_string(),
+            version: version.number.0,
+        };
+        let (id, number, algorithm) = (version.id, version.number, version.algorithm);
+        let binding = self.binding(id, number, algorithm, Protection::Software);
+        let blob = &version.wrapped.blob;
+        let opened = wrap::unwrap_private(&self.software_kek, &binding, blob);
+        let stored = opened.map_err(|_| tampered())?;
+        match signing_kind(algorithm) {
+            Some(kind) => sign::export(kind, &stored).map_err(|_| tampered()),
+            None => Ok(stored),
+        }
+    }
+}
+
+/// Wraps material under somebody's public key.
+///
+/// # Errors
+/// As the HSM has them.
+pub(crate) async fn wrap_for(
+    env: &Env,
+    recipient: &EncryptingKey,
+    material: &PrivateMaterial,
+) -> Result<Vec<u8>, ServiceError> {
+    let ephemeral: Secret<32> = random(env, b"conclave/1/export").await?;
+    let wrapped = rsa_aes::wrap(recipient, &KeyMaterial::new(ephemeral), material);
+    wrapped.map_err(|error| ServiceError::invalid("public_key", error))
+}
