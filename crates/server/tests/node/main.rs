@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "what does not work fails its test")]
 
+mod cells;
 mod data_keys;
 mod destruction;
 mod public_keys;
