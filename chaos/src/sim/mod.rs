@@ -6,6 +6,7 @@
 
 mod custodians;
 pub mod faults;
+mod kinds;
 pub mod ledger;
 mod links;
 mod machine;
@@ -16,7 +17,9 @@ pub mod process;
 pub mod report;
 mod run;
 mod scratch;
+mod shared;
 mod trace;
+mod verdict;
 mod watch;
 mod workload;
 

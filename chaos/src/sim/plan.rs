@@ -115,7 +115,7 @@ pub struct Plan {
     pub clients: u64,
     /// The mean pause of a client between two calls.
     pub pause: Duration,
-    /// Kinds of calls and their weights, in the order of `workload::Kind`.
+    /// Kinds of calls and their weights, in the order of `kinds::Kind`.
     pub weights: Vec<u32>,
     /// Names of keys.
     pub keys: usize,
@@ -219,10 +219,10 @@ impl RaftTimes {
 /// Any kind of call may be missing, but for those without which there is nothing to do.
 fn draw_weights(rng: &mut ChaCha8Rng) -> Vec<u32> {
     let draw = |kind| match pick(rng, &[(0, 1), (2, 3), (5, 3), (12, 1)]) {
-        0 if super::workload::INDISPENSABLE.contains(&kind) => 2,
+        0 if super::kinds::INDISPENSABLE.contains(&kind) => 2,
         weight => weight,
     };
-    (0..super::workload::KINDS).map(draw).collect()
+    (0..super::kinds::KINDS).map(draw).collect()
 }
 
 fn draw_faults(rng: &mut ChaCha8Rng, profile: Profile) -> Vec<(FaultKind, u32)> {
