@@ -1,9 +1,11 @@
 //! Making the calls of a history through the client library, and noting what they were answered.
 
+mod proofs;
 mod uses;
 
 use crate::answers;
-use crate::history::{Answer, Asked, CallId, Recorder, Right, Sealed};
+use crate::history::{Answer, Asked, CallId, Proof, Recorder, Right, Sealed};
+use crate::named::material_of;
 use conclave_client::{Client, v1};
 use conclave_core::{Role, Transition};
 use std::time::Duration;
@@ -44,6 +46,31 @@ const DAY: prost_types::Duration = prost_types::Duration {
     nanos: 0,
 };
 
+fn period(every_ms: u64) -> prost_types::Duration {
+    prost_types::Duration {
+        seconds: i64::try_from(every_ms / 1_000).unwrap_or(i64::MAX),
+        nanos: 0,
+    }
+}
+
+/// What a call was given, to be noted in the history.
+enum Given {
+    Sealed(Vec<Sealed>),
+    Proved(Proof),
+}
+
+impl From<Vec<Sealed>> for Given {
+    fn from(sealed: Vec<Sealed>) -> Self {
+        Self::Sealed(sealed)
+    }
+}
+
+impl From<Proof> for Given {
+    fn from(proof: Proof) -> Self {
+        Self::Proved(proof)
+    }
+}
+
 impl Caller {
     /// Makes one call under a fresh request id.
     pub async fn call(&self, asked: Asked) -> CallId {
@@ -56,7 +83,8 @@ impl Caller {
             .begin((self.now)(), &self.principal, &request, asked.clone());
         match self.answer(&request, &asked).await {
             Ok(answer) => self.recorder.end((self.now)(), call, answer),
-            Err(sealed) => self.recorder.end_sealed((self.now)(), call, sealed),
+            Err(Given::Sealed(sealed)) => self.recorder.end_sealed((self.now)(), call, sealed),
+            Err(Given::Proved(proof)) => self.recorder.end_proved((self.now)(), call, proof),
         }
         call
     }
@@ -78,17 +106,24 @@ impl Caller {
         }
     }
 
-    /// The answer, or (as the error) the messages that were given.
-    async fn answer(&self, request: &[u8], asked: &Asked) -> Result<Answer, Vec<Sealed>> {
+    /// The answer, or (as the error) what was given.
+    async fn answer(&self, request: &[u8], asked: &Asked) -> Result<Answer, Given> {
         match asked {
             Asked::Encrypt {
                 key,
                 version,
                 plaintexts,
-            } => self.encrypt(request, key, *version, plaintexts).await,
-            Asked::DataKey { key } => self.data_key(request, key).await,
-            Asked::ReEncrypt { message } => self.re_encrypt(request, *message).await,
+            } => Ok(self.encrypt(request, key, *version, plaintexts).await?),
+            Asked::DataKey { key } => Ok(self.data_key(request, key).await?),
+            Asked::ReEncrypt { message } => Ok(self.re_encrypt(request, *message).await?),
             Asked::Decrypt { messages } => Ok(self.decrypt(request, messages).await),
+            Asked::Prove {
+                kind,
+                key,
+                version,
+                message,
+            } => Ok(self.prove(request, *kind, (key, *version), message).await?),
+            Asked::Check { proof, changed, .. } => Ok(self.check(request, *proof, *changed).await),
             Asked::Random => Ok(self.random(request).await),
             Asked::GetKey { key } => {
                 let request = v1::GetKeyRequest {
@@ -103,6 +138,7 @@ impl Caller {
             | Asked::RotateKey { .. }
             | Asked::Transition { .. }
             | Asked::Destroy { .. }
+            | Asked::SetRotation { .. }
             | Asked::Grant(_)
             | Asked::Revoke(_) => Ok(self.write(request, asked).await),
         }
@@ -125,24 +161,7 @@ impl Caller {
                 key,
                 version,
                 transition,
-            } => {
-                let request = v1::TransitionRequest {
-                    request_id,
-                    name: key.clone(),
-                    version: version.unwrap_or(0),
-                };
-                answers::key(match transition {
-                    Transition::Activate => client.activate_key(request).await,
-                    Transition::Suspend => client.suspend_key(request).await,
-                    Transition::Resume => client.resume_key(request).await,
-                    Transition::Deactivate => client.deactivate_key(request).await,
-                    Transition::MarkCompromised => client.mark_key_compromised(request).await,
-                    Transition::CancelDestruction => client.cancel_key_destruction(request).await,
-                    Transition::ScheduleDestruction | Transition::Destroy => {
-                        unreachable!("no step that is asked for by itself")
-                    }
-                })
-            }
+            } => self.step(request_id, key, *version, *transition).await,
             Asked::Destroy {
                 key,
                 version,
@@ -157,6 +176,14 @@ impl Caller {
                 };
                 answers::key(client.schedule_key_destruction(request).await)
             }
+            Asked::SetRotation { key, every_ms } => {
+                let request = v1::SetKeyRotationRequest {
+                    request_id,
+                    name: key.clone(),
+                    rotation_period: every_ms.map(period),
+                };
+                answers::key(client.set_key_rotation(request).await)
+            }
             Asked::Grant(right) => {
                 let grant = Some(wire_grant(right));
                 answers::done(&client.grant(v1::GrantRequest { request_id, grant }).await)
@@ -170,10 +197,38 @@ impl Caller {
             | Asked::DataKey { .. }
             | Asked::Decrypt { .. }
             | Asked::ReEncrypt { .. }
+            | Asked::Prove { .. }
+            | Asked::Check { .. }
             | Asked::Random
             | Asked::GetKey { .. }
             | Asked::ReadRoot => unreachable!("not a write"),
         }
+    }
+
+    async fn step(
+        &self,
+        request_id: Vec<u8>,
+        key: &str,
+        version: Option<u32>,
+        transition: Transition,
+    ) -> Answer {
+        let client = &self.client;
+        let request = v1::TransitionRequest {
+            request_id,
+            name: key.to_owned(),
+            version: version.unwrap_or(0),
+        };
+        answers::key(match transition {
+            Transition::Activate => client.activate_key(request).await,
+            Transition::Suspend => client.suspend_key(request).await,
+            Transition::Resume => client.resume_key(request).await,
+            Transition::Deactivate => client.deactivate_key(request).await,
+            Transition::MarkCompromised => client.mark_key_compromised(request).await,
+            Transition::CancelDestruction => client.cancel_key_destruction(request).await,
+            Transition::ScheduleDestruction | Transition::Destroy => {
+                unreachable!("no step that is asked for by itself")
+            }
+        })
     }
 
     async fn create(
@@ -183,18 +238,7 @@ impl Caller {
         pre_active: bool,
         date_ms: Option<u64>,
     ) -> Answer {
-        // By its name, so that one name is always asked for alike.
-        let hsm = key.ends_with(|c: char| "13579".contains(c));
-        let protection = if hsm {
-            v1::Protection::Hsm
-        } else {
-            v1::Protection::Software
-        };
-        let algorithm = if key.ends_with(|c: char| "048".contains(c)) {
-            v1::Algorithm::Chacha20Poly1305
-        } else {
-            v1::Algorithm::Aes256Gcm
-        };
+        let (algorithm, protection) = material_of(key);
         let stamp = |ms: u64| prost_types::Timestamp {
             seconds: i64::try_from(ms / 1_000).unwrap_or(i64::MAX),
             nanos: i32::try_from(ms % 1_000 * 1_000_000).unwrap_or(0),

@@ -38,6 +38,30 @@ pub struct Right {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct MessageId(pub usize);
 
+/// A code or signature of the history, by its place in [`History::proofs`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ProofId(pub usize);
+
+/// What proves that whoever holds a key has seen a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ProofKind {
+    /// A message authentication code.
+    Code,
+    /// A signature.
+    Signature,
+}
+
+/// What is verified in the place of what was given out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Changed {
+    /// Nothing is changed.
+    Nothing,
+    /// The message.
+    Message,
+    /// The code or signature.
+    Proof,
+}
+
 /// A call of the history, by its place in [`History::calls`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct CallId(pub usize);
@@ -110,6 +134,33 @@ pub enum Asked {
         /// Which.
         message: MessageId,
     },
+    /// A code or a signature.
+    Prove {
+        /// Which of them.
+        kind: ProofKind,
+        /// By which key.
+        key: String,
+        /// `None`: the primary one.
+        version: Option<u32>,
+        /// Of what.
+        message: Vec<u8>,
+    },
+    /// A code or a signature is verified, under the version that made it.
+    Check {
+        /// Which.
+        kind: ProofKind,
+        /// Which one.
+        proof: ProofId,
+        /// What of it was changed meanwhile.
+        changed: Changed,
+    },
+    /// Another rotation period, or none.
+    SetRotation {
+        /// Of which key.
+        key: String,
+        /// In milliseconds; `None`: it is rotated by hand only.
+        every_ms: Option<u64>,
+    },
     /// Random bytes.
     Random,
     /// A linearizable read.
@@ -143,6 +194,10 @@ pub enum Answer {
     Sealed(Vec<MessageId>),
     /// Messages that were opened, in the order of what was asked; an item may be refused alone, by a reason.
     Opened(Vec<Result<Vec<u8>, String>>),
+    /// A code or signature that was made.
+    Proved(ProofId),
+    /// A code or signature is what it is said to be.
+    Verified,
     /// Random bytes.
     Random(Vec<u8>),
     /// The audit log's size and root.
@@ -188,6 +243,21 @@ pub struct Message {
     pub given: Moment,
 }
 
+/// A code or signature that a client was given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proof {
+    /// Which of them.
+    pub kind: ProofKind,
+    /// By which key, as the answer says.
+    pub key: String,
+    /// By which version, as the answer says.
+    pub version: u32,
+    /// Of what.
+    pub message: Vec<u8>,
+    /// The code or signature itself.
+    pub bytes: Vec<u8>,
+}
+
 /// All calls of a run.
 #[derive(Clone, Debug, Default)]
 pub struct History {
@@ -195,6 +265,8 @@ pub struct History {
     pub calls: Vec<Call>,
     /// In the order in which they were given.
     pub messages: Vec<Message>,
+    /// Codes and signatures, in the order in which they were given.
+    pub proofs: Vec<Proof>,
     /// Writes that were acknowledged, sent once more under their request ids, and what was answered then.
     pub repeats: Vec<(CallId, Answer)>,
     moments: u64,
@@ -237,6 +309,15 @@ impl Asked {
             Self::DataKey { .. } => "GenerateDataKey",
             Self::Decrypt { .. } => "Decrypt",
             Self::ReEncrypt { .. } => "ReEncrypt",
+            Self::Prove { kind, .. } => match kind {
+                ProofKind::Code => "GenerateMac",
+                ProofKind::Signature => "Sign",
+            },
+            Self::Check { kind, .. } => match kind {
+                ProofKind::Code => "VerifyMac",
+                ProofKind::Signature => "Verify",
+            },
+            Self::SetRotation { .. } => "SetKeyRotation",
             Self::Random => "GenerateRandom",
             Self::GetKey { .. } | Self::ReadRoot => return None,
         })
@@ -250,12 +331,15 @@ impl Asked {
             | Self::RotateKey { .. }
             | Self::Transition { .. }
             | Self::Destroy { .. }
+            | Self::SetRotation { .. }
             | Self::Grant(_)
             | Self::Revoke(_) => true,
             Self::Encrypt { .. }
             | Self::DataKey { .. }
             | Self::Decrypt { .. }
             | Self::ReEncrypt { .. }
+            | Self::Prove { .. }
+            | Self::Check { .. }
             | Self::Random
             | Self::GetKey { .. }
             | Self::ReadRoot => false,
@@ -275,6 +359,9 @@ impl Asked {
             Self::Decrypt { messages } if messages.len() > 3 => {
                 format!("Decrypt {} messages", messages.len())
             }
+            Self::Prove {
+                kind, key, version, ..
+            } => format!("Prove by {kind:?} under {key} {version:?}"),
             other => format!("{other:?}"),
         }
     }

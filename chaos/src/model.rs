@@ -12,7 +12,8 @@ mod changes;
 
 use crate::evidence::Leaf;
 use crate::history::{Asked, History, KeySeen, Right};
-use conclave_core::{AuditRecord, KeyState, Role};
+use crate::named::purpose_of;
+use conclave_core::{AuditRecord, KeyState, Purpose, Role};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Roles that a principal may hold, by what they allow.
@@ -31,6 +32,10 @@ pub(crate) struct Model {
     used: BTreeSet<(String, u32)>,
     /// When what is to be destroyed is due, by key and version; version 0: the key as a whole.
     dates: BTreeMap<(String, u32), u64>,
+    /// When primary versions were made, by key.
+    made: BTreeMap<String, u64>,
+    /// How old they may become, by key.
+    periods: BTreeMap<String, u64>,
 }
 
 /// Why a use or a change is not allowed, in the product's stable words.
@@ -39,6 +44,15 @@ pub(crate) type Reason = &'static str;
 /// The first segment of a key's name.
 fn keyring_of(key: &str) -> &str {
     key.split('/').next().unwrap_or_default()
+}
+
+/// What a key must be for, for an operation.
+fn purpose_for(operation: &str) -> Purpose {
+    match operation {
+        "GenerateMac" | "VerifyMac" => Purpose::Mac,
+        "Sign" | "Verify" => Purpose::Sign,
+        _ => Purpose::Encrypt,
+    }
 }
 
 fn protects(state: KeyState) -> bool {
@@ -72,7 +86,7 @@ impl Model {
         })
     }
 
-    /// Whether a use is allowed; if it is, of which version. `protect`: it makes new protection.
+    /// Whether a use of a key for `purpose` is allowed; if it is, of which version. `protect`: it makes new protection.
     ///
     /// # Errors
     /// The reason why it is not.
@@ -81,12 +95,15 @@ impl Model {
         principal: &str,
         key: &str,
         version: Option<u32>,
-        protect: bool,
+        (purpose, protect): (Purpose, bool),
     ) -> Result<u32, Reason> {
         if !self.holds(principal, keyring_of(key), USE) {
             return Err("PERMISSION_DENIED");
         }
         let found = self.keys.get(key).ok_or("KEY_NOT_FOUND")?;
+        if purpose_of(key) != purpose {
+            return Err("KEY_PURPOSE");
+        }
         let number = version.unwrap_or(found.primary);
         let state = found.versions.get(&number).ok_or("VERSION_NOT_FOUND")?;
         for state in [found.state, *state] {
@@ -115,8 +132,10 @@ impl Model {
     pub(crate) fn follow(&mut self, leaf: &Leaf, history: &History) -> Result<(), String> {
         let record = &leaf.record;
         let expected = match record.operation.as_str() {
-            "Encrypt" | "GenerateDataKey" => self.judge_protection(record, history),
-            "Decrypt" => self.judge(record, Some(record.version), false),
+            "Encrypt" | "GenerateDataKey" | "GenerateMac" | "Sign" => {
+                self.judge_protection(record, history)
+            }
+            "Decrypt" | "VerifyMac" | "Verify" => self.judge_processing(record),
             "ReEncrypt" => self.judge_re_encryption(record),
             "GenerateRandom" => self.judge_random(record),
             operation => match self.change(operation, record, history) {
@@ -135,10 +154,13 @@ impl Model {
         }
         match (expected, said) {
             (Ok(()), Ok(())) => Ok(()),
-            // A ciphertext may be wrong where the rules allow its use.
+            // A ciphertext, a code or a signature may be wrong where the rules allow its use.
             (
                 Ok(()),
-                Err("CIPHERTEXT_INVALID" | "KEY_MISMATCH" | "KEY_NOT_FOUND" | "LIMIT_REACHED"),
+                Err(
+                    "CIPHERTEXT_INVALID" | "KEY_MISMATCH" | "KEY_NOT_FOUND" | "LIMIT_REACHED"
+                    | "MAC_INVALID" | "SIGNATURE_INVALID",
+                ),
             ) if leaf.is_use() => Ok(()),
             (Err(expected), Err(said)) if expected == said => Ok(()),
             (expected, said) => Err(format!(
@@ -152,14 +174,10 @@ impl Model {
         }
     }
 
-    fn judge(
-        &self,
-        record: &AuditRecord,
-        version: Option<u32>,
-        protect: bool,
-    ) -> Result<(), Reason> {
-        let version = version.filter(|number| *number != 0);
-        self.decide(&record.principal, &record.key, version, protect)
+    fn judge_processing(&self, record: &AuditRecord) -> Result<(), Reason> {
+        let version = Some(record.version).filter(|number| *number != 0);
+        let what = (purpose_for(&record.operation), false);
+        self.decide(&record.principal, &record.key, version, what)
             .map(drop)
     }
 
@@ -183,10 +201,11 @@ impl Model {
         let named = history
             .asked(&record.request_id)
             .and_then(|asked| match asked {
-                Asked::Encrypt { version, .. } => *version,
+                Asked::Encrypt { version, .. } | Asked::Prove { version, .. } => *version,
                 _ => None,
             });
-        let chosen = self.decide(&record.principal, &record.key, named, true)?;
+        let what = (purpose_for(&record.operation), true);
+        let chosen = self.decide(&record.principal, &record.key, named, what)?;
         if record.version != 0 && record.version != chosen {
             return Err("NOT_THE_PRIMARY_VERSION");
         }
@@ -194,8 +213,9 @@ impl Model {
     }
 
     fn judge_re_encryption(&self, record: &AuditRecord) -> Result<(), Reason> {
-        self.judge(record, Some(record.version), false)?;
-        let chosen = self.decide(&record.principal, &record.destination_key, None, true)?;
+        self.judge_processing(record)?;
+        let what = (Purpose::Encrypt, true);
+        let chosen = self.decide(&record.principal, &record.destination_key, None, what)?;
         if record.destination_version != 0 && record.destination_version != chosen {
             return Err("NOT_THE_PRIMARY_VERSION");
         }
@@ -230,14 +250,20 @@ mod tests {
             versions: BTreeMap::from([(1, KeyState::Active)]),
         };
         model.keys.insert("demo/a".to_owned(), key);
-        assert_eq!(model.decide("app", "demo/a", None, false), Ok(1));
-        assert_eq!(model.decide("app", "demo/a", None, true), Err("KEY_STATE"));
         assert_eq!(
-            model.decide("admin", "demo/a", None, false),
+            model.decide("app", "demo/a", None, (Purpose::Encrypt, false)),
+            Ok(1)
+        );
+        assert_eq!(
+            model.decide("app", "demo/a", None, (Purpose::Encrypt, true)),
+            Err("KEY_STATE")
+        );
+        assert_eq!(
+            model.decide("admin", "demo/a", None, (Purpose::Encrypt, false)),
             Err("PERMISSION_DENIED")
         );
         assert_eq!(
-            model.decide("app", "demo/b", None, true),
+            model.decide("app", "demo/b", None, (Purpose::Encrypt, true)),
             Err("KEY_NOT_FOUND")
         );
     }
@@ -258,10 +284,14 @@ mod tests {
             versions: BTreeMap::from([(1, KeyState::Compromised), (2, KeyState::Active)]),
         };
         model.keys.insert("demo/a".to_owned(), key);
-        let decide = |who, protect| model.decide(who, "demo/a", Some(1), protect);
+        let decide =
+            |who, protect| model.decide(who, "demo/a", Some(1), (Purpose::Encrypt, protect));
         assert_eq!(decide("app", false), Err("KEY_COMPROMISED"));
         assert_eq!(decide("guest", false), Ok(1));
         assert_eq!(decide("guest", true), Err("KEY_STATE"));
-        assert_eq!(model.decide("app", "demo/a", None, false), Ok(2));
+        assert_eq!(
+            model.decide("app", "demo/a", None, (Purpose::Encrypt, false)),
+            Ok(2)
+        );
     }
 }

@@ -1,6 +1,6 @@
 //! Writing a history.
 
-use super::{Answer, Asked, Call, CallId, History, Message, MessageId};
+use super::{Answer, Asked, Call, CallId, History, Message, MessageId, Proof, ProofId};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::Duration;
@@ -80,6 +80,16 @@ impl Recorder {
         history.messages.extend(messages);
         let ids = (first..history.messages.len()).map(MessageId).collect();
         let answer = Answer::Sealed(ids);
+        self.tell(at, || format!("call {} ends: {}", call.0, answer.brief()));
+        history.calls[call.0].ended = Some((moment, answer));
+    }
+
+    /// Notes a code or signature that a call was given, and answers it with it.
+    pub fn end_proved(&self, at: Duration, call: CallId, given: Proof) {
+        let mut history = self.history.lock();
+        let moment = history.moment(at);
+        let answer = Answer::Proved(ProofId(history.proofs.len()));
+        history.proofs.push(given);
         self.tell(at, || format!("call {} ends: {}", call.0, answer.brief()));
         history.calls[call.0].ended = Some((moment, answer));
     }

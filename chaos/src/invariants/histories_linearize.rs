@@ -9,7 +9,7 @@
 mod rules;
 
 use super::Invariant;
-use crate::evidence::Evidence;
+use crate::evidence::{Evidence, Leaf};
 use crate::history::{Answer, Asked, Call, History, KeySeen};
 use rules::outcomes;
 use std::collections::{BTreeMap, BTreeSet};
@@ -42,7 +42,8 @@ struct Step<'a> {
 
 fn check(evidence: &Evidence) -> Vec<String> {
     let mut broken = Vec::new();
-    for (key, steps) in steps_by_key(&evidence.history) {
+    let made = made_by_the_cluster(evidence);
+    for (key, steps) in steps_by_key(&evidence.history, &made) {
         if let Some(Outcome::None { deepest }) = search(&steps) {
             let stuck = &steps[deepest].call;
             broken.push(format!(
@@ -58,9 +59,35 @@ fn check(evidence: &Evidence) -> Vec<String> {
     broken
 }
 
-fn steps_by_key(history: &History) -> BTreeMap<&str, Vec<Step<'_>>> {
+/// The versions that the cluster made by itself, of keys with a rotation period, as rotations that nobody knows of: how
+/// many there were the log says, and nothing else. They can have been made at any time after the first period was asked for.
+fn made_by_the_cluster(evidence: &Evidence) -> Vec<Call> {
+    let made = |leaf: &&Leaf| {
+        let record = &leaf.record;
+        record.operation == "RotateKey" && record.authentication == "node" && leaf.is_allowed()
+    };
+    let calls = &evidence.history.calls;
+    let rotation = |leaf: &Leaf| {
+        let key = &leaf.record.key;
+        let period =
+            |call: &&Call| matches!(&call.asked, Asked::SetRotation { key: its, .. } if its == key);
+        Some(Call {
+            principal: "the cluster".to_owned(),
+            request: Vec::new(),
+            asked: Asked::RotateKey { key: key.clone() },
+            begun: calls.iter().find(period)?.begun,
+            ended: None,
+        })
+    };
+    let leaves = evidence.leaves.iter().filter(made);
+    leaves.filter_map(rotation).collect()
+}
+
+fn steps_by_key<'a>(history: &'a History, made: &'a [Call]) -> BTreeMap<&'a str, Vec<Step<'a>>> {
     let mut steps: BTreeMap<&str, Vec<Step<'_>>> = BTreeMap::new();
-    for call in &history.calls {
+    let mut all: Vec<&Call> = history.calls.iter().chain(made).collect();
+    all.sort_by_key(|call| call.begun.order);
+    for call in all {
         for (key, version, made) in touched(call, history) {
             let ended = call.ended.as_ref().filter(|_| call.is_settled());
             let known = ended.map(|(moment, _)| moment.order);
@@ -117,9 +144,21 @@ fn touched<'a>(call: &'a Call, history: &'a History) -> Vec<(&'a str, Option<u32
         | Asked::RotateKey { key }
         | Asked::Transition { key, .. }
         | Asked::Destroy { key, .. }
+        | Asked::SetRotation { key, .. }
         | Asked::GetKey { key } => vec![(key, None, None)],
         Asked::Encrypt { key, .. } | Asked::DataKey { key } => {
             vec![(key, given(call.answer()), None)]
+        }
+        Asked::Prove { key, .. } => {
+            let version = match call.answer() {
+                Some(Answer::Proved(id)) => Some(history.proofs[id.0].version),
+                _ => None,
+            };
+            vec![(key, version, None)]
+        }
+        Asked::Check { proof, .. } => {
+            let proof = &history.proofs[proof.0];
+            vec![(&proof.key, Some(proof.version), None)]
         }
         Asked::ReEncrypt { message } => {
             let source = &history.messages[message.0];

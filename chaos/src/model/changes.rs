@@ -84,8 +84,10 @@ impl Model {
                 Err("PERMISSION_DENIED")
             }
             "CreateKey" => self.create(record, history),
-            "RotateKey" if !may(self, OPERATE) => Err("PERMISSION_DENIED"),
+            "RotateKey" | "SetKeyRotation" if !may(self, OPERATE) => Err("PERMISSION_DENIED"),
+            "RotateKey" if own && !self.is_due(record) => Err("NOT_ITS_DATE"),
             "RotateKey" => self.rotate(record),
+            "SetKeyRotation" => self.set_rotation(record, history),
             "ScheduleKeyDestruction" => self.schedule_destruction(record, history),
             // A date does it, and nobody by hand.
             "DestroyKey" if !own => Err("PERMISSION_DENIED"),
@@ -113,6 +115,7 @@ impl Model {
             versions: BTreeMap::from([(1, KeyState::Active)]),
         };
         self.keys.insert(record.key.clone(), key);
+        self.made.insert(record.key.clone(), record.time_ms);
         Ok(())
     }
 
@@ -127,6 +130,29 @@ impl Model {
         }
         key.versions.insert(record.version, KeyState::Active);
         key.primary = record.version;
+        self.made.insert(record.key.clone(), record.time_ms);
+        Ok(())
+    }
+
+    /// Whether the primary version of a key is as old as it may become: then the cluster makes the next one.
+    fn is_due(&self, record: &AuditRecord) -> bool {
+        let (made, period) = (self.made.get(&record.key), self.periods.get(&record.key));
+        let due = made.zip(period).map(|(made, period)| made + period);
+        due.is_some_and(|due| due <= record.time_ms)
+    }
+
+    fn set_rotation(&mut self, record: &AuditRecord, history: &History) -> Result<(), Reason> {
+        let key = self.keys.get(&record.key).ok_or("KEY_NOT_FOUND")?;
+        if key.state == KeyState::Destroyed {
+            return Err("KEY_STATE");
+        }
+        match history.asked(&record.request_id) {
+            Some(Asked::SetRotation {
+                every_ms: Some(every_ms),
+                ..
+            }) => self.periods.insert(record.key.clone(), *every_ms),
+            _ => self.periods.remove(&record.key),
+        };
         Ok(())
     }
 

@@ -7,6 +7,7 @@
 mod custodians;
 pub mod faults;
 mod kinds;
+mod leap;
 pub mod ledger;
 mod links;
 mod machine;
@@ -14,6 +15,7 @@ mod nemesis;
 mod network;
 pub mod plan;
 pub mod process;
+mod proving;
 pub mod report;
 mod run;
 mod scratch;

@@ -129,6 +129,8 @@ pub struct Plan {
     pub faults: Vec<(FaultKind, u32)>,
     /// How far a clock may be wrong.
     pub skew_max: Duration,
+    /// When all clocks leap over a rotation period, if they do.
+    pub leap_at: Option<Duration>,
 }
 
 /// Timing of replication.
@@ -192,6 +194,7 @@ impl Plan {
             fault_every: millis(rng, 1_500..=4_500),
             faults: draw_faults(rng, wish.profile),
             skew_max: millis(rng, 0..=60_000),
+            leap_at: draw_leap(rng, wish.length),
         }
     }
 
@@ -199,6 +202,13 @@ impl Plan {
     pub fn healing_from(&self) -> Duration {
         self.length.saturating_sub(HEALING)
     }
+}
+
+/// While clients work under faults, and soon enough for keys to be rotated after it.
+fn draw_leap(rng: &mut ChaCha8Rng, length: Duration) -> Option<Duration> {
+    let part = rng.random_range(20..=60);
+    let at = length.saturating_sub(HEALING) * part / 100;
+    rng.random_ratio(3, 5).then_some(at)
 }
 
 impl RaftTimes {

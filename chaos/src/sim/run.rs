@@ -1,6 +1,7 @@
 //! One run, from seed to report.
 
 use super::custodians::{Custodians, Desk};
+use super::leap::Leap;
 use super::machine::{EPOCH_MS, Machine, host};
 use super::nemesis::{Field, Nemesis};
 use super::network::Wires;
@@ -120,6 +121,7 @@ impl Run {
             recorder: recorder(trace),
             is_founded: Arc::default(),
             is_over: Arc::default(),
+            leap: Arc::new(Leap::at(plan.leap_at)),
             plaintexts: Arc::default(),
             clients: Arc::default(),
         };
@@ -192,14 +194,7 @@ impl Run {
 
     fn step(&mut self, sim: &mut Sim<'_>) -> Result<(), Violation> {
         let at = sim.elapsed();
-        let leap = if at >= self.plan.length + LEAP_AT {
-            LEAP
-        } else {
-            Duration::ZERO
-        };
-        for machine in &self.machines {
-            machine.set_clock(at + leap);
-        }
+        self.set_clocks(at);
         let mut field = Field {
             at,
             sim,
@@ -227,6 +222,22 @@ impl Run {
         }
         self.check_refusals(at)?;
         self.watch.look(sim.elapsed(), &self.machines)
+    }
+
+    fn set_clocks(&self, at: Duration) {
+        let is_founded = self.shared.is_founded.load(Ordering::Relaxed);
+        let may_leap = is_founded && at < self.plan.healing_from();
+        if self.shared.leap.step(at, may_leap) {
+            self.trace.line(at, "all clocks leap");
+        }
+        let last = if at >= self.plan.length + LEAP_AT {
+            LEAP
+        } else {
+            Duration::ZERO
+        };
+        for machine in &self.machines {
+            machine.set_clock(at + self.shared.leap.ahead() + last);
+        }
     }
 
     /// A node whose disk is whole starts.
@@ -298,11 +309,24 @@ impl Run {
         if self.plan.disks == Disks::RocksDb {
             seen.insert("run on RocksDB".to_owned(), 1);
         }
+        if self.shared.leap.ahead() > Duration::ZERO {
+            seen.insert("leap of all clocks".to_owned(), 1);
+        }
         seen.insert(
             "write lost with the power".to_owned(),
             self.nemesis.lost_writes,
         );
         seen
+    }
+}
+
+/// A refusal that is to be reached for its reason.
+fn special(reason: &str) -> Option<&'static str> {
+    match reason {
+        "KEY_COMPROMISED" => Some("call refused for what is compromised"),
+        "KEY_PURPOSE" => Some("call refused for what the key is for"),
+        "MAC_INVALID" | "SIGNATURE_INVALID" => Some("call refused for what was changed"),
+        _ => None,
     }
 }
 
@@ -312,10 +336,10 @@ fn count_calls(history: &History) -> (u64, u64, BTreeMap<String, u64>) {
     let mut acknowledged = 0;
     for call in &history.calls {
         let name = call.asked.operation().unwrap_or("a read");
-        if matches!(&call.ended, Some((_, Answer::Refused(reason))) if reason == "KEY_COMPROMISED")
+        if let Some((_, Answer::Refused(reason))) = &call.ended
+            && let Some(what) = special(reason)
         {
-            let what = "call refused for what is compromised".to_owned();
-            *by_kind.entry(what).or_default() += 1;
+            *by_kind.entry(what.to_owned()).or_default() += 1;
         }
         let what = match &call.ended {
             Some(_) if call.acknowledged().is_some() => {

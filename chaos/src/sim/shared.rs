@@ -1,5 +1,6 @@
 //! What the hosts of a run share, and how they reach the nodes.
 
+use super::leap::Leap;
 use super::machine::api;
 use super::network::{SimNetwork, Wires};
 use super::plan::Plan;
@@ -25,6 +26,8 @@ pub(crate) struct Shared {
     pub(crate) is_founded: Arc<AtomicBool>,
     /// Whether clients are to stop.
     pub(crate) is_over: Arc<AtomicBool>,
+    /// Of all clocks.
+    pub(crate) leap: Arc<Leap>,
     /// Counts plaintexts, so that no two are equal.
     pub(crate) plaintexts: Arc<AtomicU64>,
     /// Clients whose uses share a stream, and clients that make single calls.

@@ -5,12 +5,14 @@ use super::machine::EPOCH_MS;
 use super::plan::{Stream, rng};
 use super::shared::{Shared, elapsed};
 use crate::calls::{Caller, Stopwatch};
-use crate::history::{Asked, CallId, History, MessageId, Right};
-use conclave_core::{Role, Transition};
+use crate::history::{Asked, CallId, History, MessageId, ProofKind, Right};
+use crate::named::purpose_of;
+use conclave_core::{Purpose, Role, Transition};
 use rand::seq::IndexedRandom as _;
 use rand::{Rng as _, RngCore as _};
 use rand_chacha::ChaCha8Rng;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::time::sleep;
@@ -19,12 +21,19 @@ use tokio::time::sleep;
 pub(crate) const CANARY: &[u8] = b"plaintext-canary:";
 /// Who does what.
 pub(crate) const PRINCIPALS: [&str; 4] = ["admin", "ops", "app", "guest"];
+/// The shortest that there is.
+const ROTATION_PERIOD_MS: u64 = 3_600_000;
 const KEYRINGS: [&str; 2] = ["demo", "pay"];
+
+/// A plaintext that is unlike all others.
+pub(super) fn canary(number: u64) -> Vec<u8> {
+    [CANARY, &number.to_be_bytes()].concat()
+}
 
 /// One client: several principals on one host, one call after the other.
 pub(crate) struct Worker {
-    shared: Shared,
-    rng: ChaCha8Rng,
+    pub(super) shared: Shared,
+    pub(super) rng: ChaCha8Rng,
     callers: BTreeMap<&'static str, Caller>,
 }
 
@@ -61,7 +70,11 @@ impl Worker {
             let mean = self.shared.plan.pause.as_secs_f64();
             let pause = -mean * (1.0 - self.rng.random::<f64>()).ln();
             sleep(Duration::from_secs_f64(pause.min(mean * 6.0))).await;
-            self.work().await;
+            // All clocks leap now and then, and nobody waits for an answer meanwhile.
+            let leap = Arc::clone(&self.shared.leap);
+            if let Some(_turn) = leap.turn() {
+                self.work().await;
+            }
         }
     }
 
@@ -159,7 +172,15 @@ impl Worker {
             },
             Kind::DecryptBatch => self.decrypt_batch()?,
             Kind::DataKey => Asked::DataKey {
+                key: self.key_for(Purpose::Encrypt)?,
+            },
+            Kind::GenerateMac => self.prove(ProofKind::Code)?,
+            Kind::VerifyMac => self.check(ProofKind::Code)?,
+            Kind::Sign => self.prove(ProofKind::Signature)?,
+            Kind::Verify => self.check(ProofKind::Signature)?,
+            Kind::SetRotation => Asked::SetRotation {
                 key: self.known_key()?,
+                every_ms: self.rng.random_ratio(4, 5).then_some(ROTATION_PERIOD_MS),
             },
             Kind::ReEncrypt => Asked::ReEncrypt {
                 message: self.message()?,
@@ -175,7 +196,8 @@ impl Worker {
 
     fn any_key(&mut self) -> String {
         let number = self.rng.random_range(0..self.shared.plan.keys);
-        format!("{}/k{number}", KEYRINGS[number % 2])
+        let kind = ["k", "k", "k", "k", "mac-", "sign-"].choose(&mut self.rng);
+        format!("{}/{}{number}", KEYRINGS[number % 2], kind.unwrap_or(&"k"))
     }
 
     /// A key that somebody was told exists; rarely any other.
@@ -187,9 +209,20 @@ impl Worker {
         known.choose(&mut self.rng).cloned()
     }
 
+    /// A known key for that purpose; rarely any other.
+    pub(super) fn key_for(&mut self, purpose: Purpose) -> Option<String> {
+        if self.rng.random_ratio(1, 40) {
+            return self.known_key();
+        }
+        let mut known = self.shared.recorder.look(known_keys);
+        known.retain(|key| purpose_of(key) == purpose);
+        known.choose(&mut self.rng).cloned()
+    }
+
     /// Soon, or just past.
     fn date_ms(&mut self) -> u64 {
-        let now = u64::try_from(elapsed().as_millis()).unwrap_or(0) + EPOCH_MS;
+        let elapsed = elapsed() + self.shared.leap.ahead();
+        let now = u64::try_from(elapsed.as_millis()).unwrap_or(0) + EPOCH_MS;
         (now + self.rng.random_range(0..40_000)).saturating_sub(2_000)
     }
 
@@ -212,9 +245,9 @@ impl Worker {
     }
 
     fn encrypt(&mut self, items: u64) -> Option<Asked> {
-        let key = self.known_key()?;
+        let key = self.key_for(Purpose::Encrypt)?;
         let first = self.shared.plaintexts.fetch_add(items, Ordering::Relaxed);
-        let plaintext = |number: u64| [CANARY, &number.to_be_bytes()].concat();
+        let plaintext = canary;
         Some(Asked::Encrypt {
             key,
             version: self
@@ -259,6 +292,7 @@ impl Worker {
     /// A recent write to send once more, mostly one that nobody knows of.
     fn repeatable(&mut self) -> Option<(String, CallId)> {
         let after = elapsed().saturating_sub(Duration::from_secs(60));
+        let after = after.max(self.shared.leap.done_at());
         let (unknown, known): (Vec<_>, Vec<_>) = self.shared.recorder.look(|history| {
             let recent = history.calls.iter().enumerate().rev();
             let recent = recent.take_while(|(_, call)| call.begun.at >= after);

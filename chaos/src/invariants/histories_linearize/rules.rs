@@ -1,8 +1,9 @@
 //! What a call does to a key, and what it is answered.
 
 use super::{Object, Step};
-use crate::history::{Answer, Asked, KeySeen};
-use conclave_core::{KeyState, Transition};
+use crate::history::{Answer, Asked, Changed, KeySeen, ProofKind};
+use crate::named::purpose_of;
+use conclave_core::{KeyState, Purpose, Transition};
 use std::collections::BTreeMap;
 
 /// What the key is after a step that is placed here; nothing if its answer would be wrong here.
@@ -28,23 +29,10 @@ pub(super) fn outcomes(step: &Step<'_>, object: &Object) -> Option<Object> {
 
 fn expected(step: &Step<'_>, object: &Object) -> Result<Object, &'static str> {
     if let Asked::CreateKey { later, .. } = &step.call.asked {
-        let state = if *later {
-            KeyState::PreActive
-        } else {
-            KeyState::Active
-        };
-        let versions = BTreeMap::from([(1, KeyState::Active)]);
-        let primary = 1;
-        return match object {
-            Some(_) => Err("KEY_EXISTS"),
-            None => Ok(Some(KeySeen {
-                state,
-                primary,
-                versions,
-            })),
-        };
+        return create(*later, object);
     }
     let mut key = object.clone().ok_or("KEY_NOT_FOUND")?;
+    check_purpose(&step.call.asked)?;
     match &step.call.asked {
         Asked::RotateKey { .. } => {
             if key.state != KeyState::Active {
@@ -65,31 +53,23 @@ fn expected(step: &Step<'_>, object: &Object) -> Result<Object, &'static str> {
                 return Err("KEY_IN_USE");
             }
         }
-        Asked::Encrypt { version, .. } => {
-            let wanted = step.version.or(*version).unwrap_or(key.primary);
-            if version.is_none() && wanted != key.primary {
-                return Err("NOT_THE_PRIMARY_VERSION");
-            }
-            protect(&key, wanted)?;
+        Asked::Encrypt { version, .. } | Asked::Prove { version, .. } => {
+            protect(&key, *version, step.version)?;
         }
-        Asked::DataKey { .. } => {
-            let wanted = step.version.unwrap_or(key.primary);
-            if wanted != key.primary {
-                return Err("NOT_THE_PRIMARY_VERSION");
-            }
-            protect(&key, wanted)?;
+        Asked::Check { kind, changed, .. } => {
+            process(step, &key)?;
+            check_unchanged(*kind, *changed)?;
         }
+        Asked::SetRotation { .. } if key.state == KeyState::Destroyed => return Err("KEY_STATE"),
+        Asked::DataKey { .. } => protect(&key, None, step.version)?,
         Asked::Decrypt { .. } => process(step, &key)?,
         Asked::ReEncrypt { .. } => {
             process(step, &key)?;
-            let wanted = step.made.unwrap_or(key.primary);
-            if wanted != key.primary {
-                return Err("NOT_THE_PRIMARY_VERSION");
-            }
-            protect(&key, wanted)?;
+            protect(&key, None, step.made)?;
         }
         Asked::CreateKey { .. }
         | Asked::CreateDatedKey { .. }
+        | Asked::SetRotation { .. }
         | Asked::GetKey { .. }
         | Asked::Grant(_)
         | Asked::Revoke(_)
@@ -97,6 +77,53 @@ fn expected(step: &Step<'_>, object: &Object) -> Result<Object, &'static str> {
         | Asked::ReadRoot => {}
     }
     Ok(Some(key))
+}
+
+fn create(later: bool, object: &Object) -> Result<Object, &'static str> {
+    let state = if later {
+        KeyState::PreActive
+    } else {
+        KeyState::Active
+    };
+    match object {
+        Some(_) => Err("KEY_EXISTS"),
+        None => Ok(Some(KeySeen {
+            state,
+            primary: 1,
+            versions: BTreeMap::from([(1, KeyState::Active)]),
+        })),
+    }
+}
+
+/// What a key is for is in its name.
+fn check_purpose(asked: &Asked) -> Result<(), &'static str> {
+    let (key, purpose) = match asked {
+        Asked::Encrypt { key, .. } | Asked::DataKey { key } => (key, Purpose::Encrypt),
+        Asked::Prove { key, kind, .. } => match kind {
+            ProofKind::Code => (key, Purpose::Mac),
+            ProofKind::Signature => (key, Purpose::Sign),
+        },
+        Asked::CreateKey { .. }
+        | Asked::CreateDatedKey { .. }
+        | Asked::RotateKey { .. }
+        | Asked::Transition { .. }
+        | Asked::Destroy { .. }
+        | Asked::SetRotation { .. }
+        | Asked::Grant(_)
+        | Asked::Revoke(_)
+        // Of what exists, and so of keys that are for it.
+        | Asked::Decrypt { .. }
+        | Asked::ReEncrypt { .. }
+        | Asked::Check { .. }
+        | Asked::Random
+        | Asked::GetKey { .. }
+        | Asked::ReadRoot => return Ok(()),
+    };
+    if purpose_of(key) == purpose {
+        Ok(())
+    } else {
+        Err("KEY_PURPOSE")
+    }
 }
 
 fn transit(
@@ -112,12 +139,25 @@ fn transit(
     Ok(())
 }
 
-fn protect(key: &KeySeen, version: u32) -> Result<(), &'static str> {
-    let state = key.versions.get(&version).ok_or("VERSION_NOT_FOUND")?;
+/// Under the version that was `named`, or the primary one; `chosen`: as the answer says.
+fn protect(key: &KeySeen, named: Option<u32>, chosen: Option<u32>) -> Result<(), &'static str> {
+    let wanted = chosen.or(named).unwrap_or(key.primary);
+    if named.is_none() && wanted != key.primary {
+        return Err("NOT_THE_PRIMARY_VERSION");
+    }
+    let state = key.versions.get(&wanted).ok_or("VERSION_NOT_FOUND")?;
     if key.state.protects() && state.protects() {
         Ok(())
     } else {
         Err("KEY_STATE")
+    }
+}
+
+fn check_unchanged(kind: ProofKind, changed: Changed) -> Result<(), &'static str> {
+    match (changed, kind) {
+        (Changed::Nothing, _) => Ok(()),
+        (Changed::Message | Changed::Proof, ProofKind::Code) => Err("MAC_INVALID"),
+        (Changed::Message | Changed::Proof, ProofKind::Signature) => Err("SIGNATURE_INVALID"),
     }
 }
 
