@@ -1,7 +1,11 @@
 //! Making the calls of a history through the client library, and noting what they were answered.
 
+mod proofs;
+mod uses;
+
 use crate::answers;
-use crate::history::{Answer, Asked, CallId, MessageId, Recorder, Right, Sealed};
+use crate::history::{Answer, Asked, CallId, Proof, Recorder, Right, Sealed};
+use crate::named::material_of;
 use conclave_client::{Client, v1};
 use conclave_core::{Role, Transition};
 use std::time::Duration;
@@ -42,6 +46,31 @@ const DAY: prost_types::Duration = prost_types::Duration {
     nanos: 0,
 };
 
+fn period(every_ms: u64) -> prost_types::Duration {
+    prost_types::Duration {
+        seconds: i64::try_from(every_ms / 1_000).unwrap_or(i64::MAX),
+        nanos: 0,
+    }
+}
+
+/// What a call was given, to be noted in the history.
+enum Given {
+    Sealed(Vec<Sealed>),
+    Proved(Proof),
+}
+
+impl From<Vec<Sealed>> for Given {
+    fn from(sealed: Vec<Sealed>) -> Self {
+        Self::Sealed(sealed)
+    }
+}
+
+impl From<Proof> for Given {
+    fn from(proof: Proof) -> Self {
+        Self::Proved(proof)
+    }
+}
+
 impl Caller {
     /// Makes one call under a fresh request id.
     pub async fn call(&self, asked: Asked) -> CallId {
@@ -54,7 +83,8 @@ impl Caller {
             .begin((self.now)(), &self.principal, &request, asked.clone());
         match self.answer(&request, &asked).await {
             Ok(answer) => self.recorder.end((self.now)(), call, answer),
-            Err(sealed) => self.recorder.end_sealed((self.now)(), call, sealed),
+            Err(Given::Sealed(sealed)) => self.recorder.end_sealed((self.now)(), call, sealed),
+            Err(Given::Proved(proof)) => self.recorder.end_proved((self.now)(), call, proof),
         }
         call
     }
@@ -76,17 +106,24 @@ impl Caller {
         }
     }
 
-    /// The answer, or (as the error) the messages that were given.
-    async fn answer(&self, request: &[u8], asked: &Asked) -> Result<Answer, Vec<Sealed>> {
+    /// The answer, or (as the error) what was given.
+    async fn answer(&self, request: &[u8], asked: &Asked) -> Result<Answer, Given> {
         match asked {
             Asked::Encrypt {
                 key,
                 version,
                 plaintexts,
-            } => self.encrypt(request, key, *version, plaintexts).await,
-            Asked::DataKey { key } => self.data_key(request, key).await,
-            Asked::ReEncrypt { message } => self.re_encrypt(request, *message).await,
+            } => Ok(self.encrypt(request, key, *version, plaintexts).await?),
+            Asked::DataKey { key } => Ok(self.data_key(request, key).await?),
+            Asked::ReEncrypt { message } => Ok(self.re_encrypt(request, *message).await?),
             Asked::Decrypt { messages } => Ok(self.decrypt(request, messages).await),
+            Asked::Prove {
+                kind,
+                key,
+                version,
+                message,
+            } => Ok(self.prove(request, *kind, (key, *version), message).await?),
+            Asked::Check { proof, changed, .. } => Ok(self.check(request, *proof, *changed).await),
             Asked::Random => Ok(self.random(request).await),
             Asked::GetKey { key } => {
                 let request = v1::GetKeyRequest {
@@ -101,6 +138,7 @@ impl Caller {
             | Asked::RotateKey { .. }
             | Asked::Transition { .. }
             | Asked::Destroy { .. }
+            | Asked::SetRotation { .. }
             | Asked::Grant(_)
             | Asked::Revoke(_) => Ok(self.write(request, asked).await),
         }
@@ -123,24 +161,7 @@ impl Caller {
                 key,
                 version,
                 transition,
-            } => {
-                let request = v1::TransitionRequest {
-                    request_id,
-                    name: key.clone(),
-                    version: version.unwrap_or(0),
-                };
-                answers::key(match transition {
-                    Transition::Activate => client.activate_key(request).await,
-                    Transition::Suspend => client.suspend_key(request).await,
-                    Transition::Resume => client.resume_key(request).await,
-                    Transition::Deactivate => client.deactivate_key(request).await,
-                    Transition::MarkCompromised => client.mark_key_compromised(request).await,
-                    Transition::CancelDestruction => client.cancel_key_destruction(request).await,
-                    Transition::ScheduleDestruction | Transition::Destroy => {
-                        unreachable!("no step that is asked for by itself")
-                    }
-                })
-            }
+            } => self.step(request_id, key, *version, *transition).await,
             Asked::Destroy {
                 key,
                 version,
@@ -155,6 +176,14 @@ impl Caller {
                 };
                 answers::key(client.schedule_key_destruction(request).await)
             }
+            Asked::SetRotation { key, every_ms } => {
+                let request = v1::SetKeyRotationRequest {
+                    request_id,
+                    name: key.clone(),
+                    rotation_period: every_ms.map(period),
+                };
+                answers::key(client.set_key_rotation(request).await)
+            }
             Asked::Grant(right) => {
                 let grant = Some(wire_grant(right));
                 answers::done(&client.grant(v1::GrantRequest { request_id, grant }).await)
@@ -168,10 +197,38 @@ impl Caller {
             | Asked::DataKey { .. }
             | Asked::Decrypt { .. }
             | Asked::ReEncrypt { .. }
+            | Asked::Prove { .. }
+            | Asked::Check { .. }
             | Asked::Random
             | Asked::GetKey { .. }
             | Asked::ReadRoot => unreachable!("not a write"),
         }
+    }
+
+    async fn step(
+        &self,
+        request_id: Vec<u8>,
+        key: &str,
+        version: Option<u32>,
+        transition: Transition,
+    ) -> Answer {
+        let client = &self.client;
+        let request = v1::TransitionRequest {
+            request_id,
+            name: key.to_owned(),
+            version: version.unwrap_or(0),
+        };
+        answers::key(match transition {
+            Transition::Activate => client.activate_key(request).await,
+            Transition::Suspend => client.suspend_key(request).await,
+            Transition::Resume => client.resume_key(request).await,
+            Transition::Deactivate => client.deactivate_key(request).await,
+            Transition::MarkCompromised => client.mark_key_compromised(request).await,
+            Transition::CancelDestruction => client.cancel_key_destruction(request).await,
+            Transition::ScheduleDestruction | Transition::Destroy => {
+                unreachable!("no step that is asked for by itself")
+            }
+        })
     }
 
     async fn create(
@@ -181,18 +238,7 @@ impl Caller {
         pre_active: bool,
         date_ms: Option<u64>,
     ) -> Answer {
-        // By its name, so that one name is always asked for alike.
-        let hsm = key.ends_with(|c: char| "13579".contains(c));
-        let protection = if hsm {
-            v1::Protection::Hsm
-        } else {
-            v1::Protection::Software
-        };
-        let algorithm = if key.ends_with(|c: char| "048".contains(c)) {
-            v1::Algorithm::Chacha20Poly1305
-        } else {
-            v1::Algorithm::Aes256Gcm
-        };
+        let (algorithm, protection) = material_of(key);
         let stamp = |ms: u64| prost_types::Timestamp {
             seconds: i64::try_from(ms / 1_000).unwrap_or(i64::MAX),
             nanos: i32::try_from(ms % 1_000 * 1_000_000).unwrap_or(0),
@@ -207,139 +253,6 @@ impl Caller {
             ..v1::CreateKeyRequest::default()
         };
         answers::key(self.client.create_key(request).await)
-    }
-
-    async fn encrypt(
-        &self,
-        request: &[u8],
-        key: &str,
-        version: Option<u32>,
-        plaintexts: &[Vec<u8>],
-    ) -> Result<Answer, Vec<Sealed>> {
-        let context = answers::context_of(key);
-        let (request_id, key) = (request.to_vec(), key.to_owned());
-        let version = version.unwrap_or(0);
-        let [plaintext] = plaintexts else {
-            let item = |plaintext: &Vec<u8>| v1::batch_encrypt_request::Item {
-                plaintext: plaintext.clone(),
-                aad: Vec::new(),
-            };
-            let request = v1::BatchEncryptRequest {
-                request_id,
-                key,
-                version,
-                context,
-                items: plaintexts.iter().map(item).collect(),
-            };
-            let answer = self.client.batch_encrypt(request).await;
-            return match answers::batch_sealed(answer, plaintexts) {
-                Ok(sealed) => Err(sealed),
-                Err(answer) => Ok(answer),
-            };
-        };
-        let request = v1::EncryptRequest {
-            request_id,
-            key,
-            version,
-            plaintext: plaintext.clone(),
-            context,
-            aad: Vec::new(),
-        };
-        match self.client.encrypt(request).await {
-            Ok(answer) => Err(vec![Sealed {
-                key: answer.key,
-                version: answer.version,
-                plaintext: plaintext.clone(),
-                ciphertext: answer.ciphertext,
-            }]),
-            Err(error) => Ok(answers::failure(&error)),
-        }
-    }
-
-    async fn data_key(&self, request: &[u8], key: &str) -> Result<Answer, Vec<Sealed>> {
-        let request = v1::GenerateDataKeyRequest {
-            request_id: request.to_vec(),
-            key: key.to_owned(),
-            context: answers::context_of(key),
-            ..v1::GenerateDataKeyRequest::default()
-        };
-        match self.client.generate_data_key(request).await {
-            Ok(given) => Err(vec![Sealed {
-                key: given.key,
-                version: given.version,
-                plaintext: given.plaintext.expose().to_vec(),
-                ciphertext: given.ciphertext,
-            }]),
-            Err(error) => Ok(answers::failure(&error)),
-        }
-    }
-
-    fn message(&self, id: MessageId) -> (String, Vec<u8>, Vec<u8>) {
-        self.recorder.look(|history| {
-            let it = &history.messages[id.0];
-            (it.key.clone(), it.plaintext.clone(), it.ciphertext.clone())
-        })
-    }
-
-    async fn re_encrypt(&self, request: &[u8], message: MessageId) -> Result<Answer, Vec<Sealed>> {
-        let (key, plaintext, ciphertext) = self.message(message);
-        let request = v1::ReEncryptRequest {
-            request_id: request.to_vec(),
-            ciphertext,
-            context: answers::context_of(&key),
-            ..v1::ReEncryptRequest::default()
-        };
-        match self.client.re_encrypt(request).await {
-            Ok(answer) => Err(vec![Sealed {
-                key: answer.key,
-                version: answer.version,
-                plaintext,
-                ciphertext: answer.ciphertext,
-            }]),
-            Err(error) => Ok(answers::failure(&error)),
-        }
-    }
-
-    async fn decrypt(&self, request: &[u8], messages: &[MessageId]) -> Answer {
-        let request_id = request.to_vec();
-        let mut found: Vec<_> = messages.iter().map(|id| self.message(*id)).collect();
-        let context = found.first().map(|(key, ..)| answers::context_of(key));
-        let context = context.unwrap_or_default();
-        if found.len() == 1 {
-            let ciphertext = found.swap_remove(0).2;
-            let request = v1::DecryptRequest {
-                request_id,
-                ciphertext,
-                context,
-                ..v1::DecryptRequest::default()
-            };
-            return match self.client.decrypt(request).await {
-                Ok(opened) => Answer::Opened(vec![Ok(opened.plaintext.expose().to_vec())]),
-                Err(error) => answers::failure(&error),
-            };
-        }
-        let items = found.into_iter().map(|(_, _, ciphertext)| {
-            let aad = Vec::new();
-            v1::batch_decrypt_request::Item { ciphertext, aad }
-        });
-        let request = v1::BatchDecryptRequest {
-            request_id,
-            key: String::new(),
-            context,
-            items: items.collect(),
-        };
-        answers::batch_opened(self.client.batch_decrypt(request).await)
-    }
-
-    async fn random(&self, request: &[u8]) -> Answer {
-        let request = v1::GenerateRandomRequest {
-            request_id: request.to_vec(),
-            length: 16,
-        };
-        match self.client.generate_random(request).await {
-            Ok(answer) => Answer::Random(answer.random),
-            Err(error) => answers::failure(&error),
-        }
     }
 
     async fn read_root(&self) -> Answer {

@@ -42,7 +42,15 @@ impl Leaf {
     pub fn is_use(&self) -> bool {
         matches!(
             self.record.operation.as_str(),
-            "Encrypt" | "Decrypt" | "GenerateDataKey" | "ReEncrypt" | "GenerateRandom"
+            "Encrypt"
+                | "Decrypt"
+                | "GenerateDataKey"
+                | "ReEncrypt"
+                | "GenerateRandom"
+                | "GenerateMac"
+                | "VerifyMac"
+                | "Sign"
+                | "Verify"
         )
     }
 }

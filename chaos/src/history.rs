@@ -6,11 +6,13 @@
     reason = "a line for people says more of some calls than of others"
 )]
 
+mod recorder;
+
 use conclave_core::{KeyState, Role, Transition};
-use parking_lot::Mutex;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
+
+pub use recorder::{Listener, Recorder, Sealed};
 
 /// A place in the history: when, and in which order among all beginnings and ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,6 +37,30 @@ pub struct Right {
 /// A message of the history, by its place in [`History::messages`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct MessageId(pub usize);
+
+/// A code or signature of the history, by its place in [`History::proofs`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ProofId(pub usize);
+
+/// What proves that whoever holds a key has seen a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ProofKind {
+    /// A message authentication code.
+    Code,
+    /// A signature.
+    Signature,
+}
+
+/// What is verified in the place of what was given out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Changed {
+    /// Nothing is changed.
+    Nothing,
+    /// The message.
+    Message,
+    /// The code or signature.
+    Proof,
+}
 
 /// A call of the history, by its place in [`History::calls`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -108,6 +134,33 @@ pub enum Asked {
         /// Which.
         message: MessageId,
     },
+    /// A code or a signature.
+    Prove {
+        /// Which of them.
+        kind: ProofKind,
+        /// By which key.
+        key: String,
+        /// `None`: the primary one.
+        version: Option<u32>,
+        /// Of what.
+        message: Vec<u8>,
+    },
+    /// A code or a signature is verified, under the version that made it.
+    Check {
+        /// Which.
+        kind: ProofKind,
+        /// Which one.
+        proof: ProofId,
+        /// What of it was changed meanwhile.
+        changed: Changed,
+    },
+    /// Another rotation period, or none.
+    SetRotation {
+        /// Of which key.
+        key: String,
+        /// In milliseconds; `None`: it is rotated by hand only.
+        every_ms: Option<u64>,
+    },
     /// Random bytes.
     Random,
     /// A linearizable read.
@@ -141,6 +194,10 @@ pub enum Answer {
     Sealed(Vec<MessageId>),
     /// Messages that were opened, in the order of what was asked; an item may be refused alone, by a reason.
     Opened(Vec<Result<Vec<u8>, String>>),
+    /// A code or signature that was made.
+    Proved(ProofId),
+    /// A code or signature is what it is said to be.
+    Verified,
     /// Random bytes.
     Random(Vec<u8>),
     /// The audit log's size and root.
@@ -186,6 +243,21 @@ pub struct Message {
     pub given: Moment,
 }
 
+/// A code or signature that a client was given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proof {
+    /// Which of them.
+    pub kind: ProofKind,
+    /// By which key, as the answer says.
+    pub key: String,
+    /// By which version, as the answer says.
+    pub version: u32,
+    /// Of what.
+    pub message: Vec<u8>,
+    /// The code or signature itself.
+    pub bytes: Vec<u8>,
+}
+
 /// All calls of a run.
 #[derive(Clone, Debug, Default)]
 pub struct History {
@@ -193,6 +265,8 @@ pub struct History {
     pub calls: Vec<Call>,
     /// In the order in which they were given.
     pub messages: Vec<Message>,
+    /// Codes and signatures, in the order in which they were given.
+    pub proofs: Vec<Proof>,
     /// Writes that were acknowledged, sent once more under their request ids, and what was answered then.
     pub repeats: Vec<(CallId, Answer)>,
     moments: u64,
@@ -235,6 +309,15 @@ impl Asked {
             Self::DataKey { .. } => "GenerateDataKey",
             Self::Decrypt { .. } => "Decrypt",
             Self::ReEncrypt { .. } => "ReEncrypt",
+            Self::Prove { kind, .. } => match kind {
+                ProofKind::Code => "GenerateMac",
+                ProofKind::Signature => "Sign",
+            },
+            Self::Check { kind, .. } => match kind {
+                ProofKind::Code => "VerifyMac",
+                ProofKind::Signature => "Verify",
+            },
+            Self::SetRotation { .. } => "SetKeyRotation",
             Self::Random => "GenerateRandom",
             Self::GetKey { .. } | Self::ReadRoot => return None,
         })
@@ -248,12 +331,15 @@ impl Asked {
             | Self::RotateKey { .. }
             | Self::Transition { .. }
             | Self::Destroy { .. }
+            | Self::SetRotation { .. }
             | Self::Grant(_)
             | Self::Revoke(_) => true,
             Self::Encrypt { .. }
             | Self::DataKey { .. }
             | Self::Decrypt { .. }
             | Self::ReEncrypt { .. }
+            | Self::Prove { .. }
+            | Self::Check { .. }
             | Self::Random
             | Self::GetKey { .. }
             | Self::ReadRoot => false,
@@ -273,6 +359,9 @@ impl Asked {
             Self::Decrypt { messages } if messages.len() > 3 => {
                 format!("Decrypt {} messages", messages.len())
             }
+            Self::Prove {
+                kind, key, version, ..
+            } => format!("Prove by {kind:?} under {key} {version:?}"),
             other => format!("{other:?}"),
         }
     }
@@ -306,111 +395,4 @@ impl History {
         self.moments += 1;
         Moment { order, at }
     }
-}
-
-/// Is told of each beginning and end.
-pub type Listener = Arc<dyn Fn(Duration, &str) + Send + Sync>;
-
-/// A history that is being written. Clones write the same one.
-#[derive(Clone, Default)]
-pub struct Recorder {
-    history: Arc<Mutex<History>>,
-    listener: Option<Listener>,
-}
-
-impl Recorder {
-    /// A history whose beginnings and ends somebody is told of.
-    pub fn told_to(listener: Listener) -> Self {
-        Self {
-            history: Arc::default(),
-            listener: Some(listener),
-        }
-    }
-
-    fn tell(&self, at: Duration, text: impl FnOnce() -> String) {
-        if let Some(listener) = &self.listener {
-            listener(at, &text());
-        }
-    }
-
-    /// A call begins.
-    pub fn begin(&self, at: Duration, principal: &str, request: &[u8], asked: Asked) -> CallId {
-        let mut history = self.history.lock();
-        let begun = history.moment(at);
-        let id = CallId(history.calls.len());
-        self.tell(at, || {
-            format!(
-                "call {} by {principal}, request {}: {}",
-                id.0,
-                hex::encode(request),
-                asked.brief()
-            )
-        });
-        // A request that is repeated on purpose is one request.
-        if !request.is_empty() {
-            history.by_request.entry(request.to_vec()).or_insert(id);
-        }
-        history.calls.push(Call {
-            principal: principal.to_owned(),
-            request: request.to_vec(),
-            asked,
-            begun,
-            ended: None,
-        });
-        id
-    }
-
-    /// It is answered.
-    pub fn end(&self, at: Duration, call: CallId, answer: Answer) {
-        let mut history = self.history.lock();
-        let moment = history.moment(at);
-        self.tell(at, || format!("call {} ends: {}", call.0, answer.brief()));
-        history.calls[call.0].ended = Some((moment, answer));
-    }
-
-    /// Notes messages that a call was given, and answers it with them.
-    pub fn end_sealed(&self, at: Duration, call: CallId, given: Vec<Sealed>) {
-        let mut history = self.history.lock();
-        let moment = history.moment(at);
-        let first = history.messages.len();
-        let messages = given.into_iter().map(|sealed| Message {
-            key: sealed.key,
-            version: sealed.version,
-            plaintext: sealed.plaintext,
-            ciphertext: sealed.ciphertext,
-            given: moment,
-        });
-        history.messages.extend(messages);
-        let ids = (first..history.messages.len()).map(MessageId).collect();
-        let answer = Answer::Sealed(ids);
-        self.tell(at, || format!("call {} ends: {}", call.0, answer.brief()));
-        history.calls[call.0].ended = Some((moment, answer));
-    }
-
-    /// A call that was acknowledged was sent once more.
-    pub fn repeated(&self, call: CallId, answer: Answer) {
-        self.history.lock().repeats.push((call, answer));
-    }
-
-    /// Looks at what there is so far.
-    pub fn look<R>(&self, look: impl FnOnce(&History) -> R) -> R {
-        look(&self.history.lock())
-    }
-
-    /// A copy of what there is so far.
-    pub fn history(&self) -> History {
-        self.history.lock().clone()
-    }
-}
-
-/// A message as an answer gives it.
-pub struct Sealed {
-    /// Under which key.
-    pub key: String,
-    /// Under which version.
-    pub version: u32,
-    /// In clear.
-    pub plaintext: Vec<u8>,
-    /// Encrypted.
-    pub ciphertext: Vec<u8>,
 }

@@ -18,5 +18,6 @@ pub mod history;
 pub mod invariants;
 mod merkle;
 mod model;
+mod named;
 pub mod real;
 pub mod sim;

@@ -8,9 +8,12 @@
     reason = "few calls say more than their record"
 )]
 
+mod changes;
+
 use crate::evidence::Leaf;
 use crate::history::{Asked, History, KeySeen, Right};
-use conclave_core::{AuditRecord, KeyState, Role, Transition};
+use crate::named::purpose_of;
+use conclave_core::{AuditRecord, KeyState, Purpose, Role};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Roles that a principal may hold, by what they allow.
@@ -29,10 +32,11 @@ pub(crate) struct Model {
     used: BTreeSet<(String, u32)>,
     /// When what is to be destroyed is due, by key and version; version 0: the key as a whole.
     dates: BTreeMap<(String, u32), u64>,
+    /// When primary versions were made, by key.
+    made: BTreeMap<String, u64>,
+    /// How old they may become, by key.
+    periods: BTreeMap<String, u64>,
 }
-
-/// A destruction of these runs waits so long, in milliseconds.
-const DAY_MS: u64 = 86_400_000;
 
 /// Why a use or a change is not allowed, in the product's stable words.
 pub(crate) type Reason = &'static str;
@@ -42,65 +46,21 @@ fn keyring_of(key: &str) -> &str {
     key.split('/').next().unwrap_or_default()
 }
 
+/// What a key must be for, for an operation.
+fn purpose_for(operation: &str) -> Purpose {
+    match operation {
+        "GenerateMac" | "VerifyMac" => Purpose::Mac,
+        "Sign" | "Verify" => Purpose::Sign,
+        _ => Purpose::Encrypt,
+    }
+}
+
 fn protects(state: KeyState) -> bool {
     state == KeyState::Active
 }
 
 fn processes(state: KeyState) -> bool {
     matches!(state, KeyState::Active | KeyState::Suspended)
-}
-
-/// Where a transition leads from `state`, if it does.
-fn after(state: KeyState, transition: Transition) -> Option<KeyState> {
-    match (transition, state) {
-        (Transition::Activate, KeyState::PreActive) | (Transition::Resume, KeyState::Suspended) => {
-            Some(KeyState::Active)
-        }
-        (Transition::Suspend, KeyState::Active) => Some(KeyState::Suspended),
-        (Transition::Deactivate, KeyState::Active | KeyState::Suspended) => {
-            Some(KeyState::Deactivated)
-        }
-        (Transition::MarkCompromised, KeyState::Active | KeyState::Suspended) => {
-            Some(KeyState::Compromised)
-        }
-        (
-            Transition::ScheduleDestruction,
-            KeyState::PreActive | KeyState::Deactivated | KeyState::Compromised,
-        ) => Some(KeyState::DestroyScheduled),
-        (Transition::CancelDestruction, KeyState::DestroyScheduled) => Some(KeyState::Deactivated),
-        (Transition::Destroy, KeyState::DestroyScheduled) => Some(KeyState::Destroyed),
-        _ => None,
-    }
-}
-
-fn transition_of(operation: &str) -> Option<Transition> {
-    Some(match operation {
-        "ActivateKey" => Transition::Activate,
-        "SuspendKey" => Transition::Suspend,
-        "ResumeKey" => Transition::Resume,
-        "DeactivateKey" => Transition::Deactivate,
-        "MarkKeyCompromised" => Transition::MarkCompromised,
-        "CancelKeyDestruction" => Transition::CancelDestruction,
-        _ => return None,
-    })
-}
-
-/// Reads `user on demo for app`.
-fn right_of(detail: &str) -> Option<Right> {
-    let (role, rest) = detail.split_once(" on ")?;
-    let (keyring, principal) = rest.split_once(" for ")?;
-    let role = match role {
-        "admin" => Role::Admin,
-        "operator" => Role::Operator,
-        "user" => Role::User,
-        "use-compromised" => Role::UseCompromised,
-        _ => return None,
-    };
-    Some(Right {
-        principal: principal.to_owned(),
-        keyring: keyring.to_owned(),
-        role,
-    })
 }
 
 impl Model {
@@ -126,7 +86,7 @@ impl Model {
         })
     }
 
-    /// Whether a use is allowed; if it is, of which version. `protect`: it makes new protection.
+    /// Whether a use of a key for `purpose` is allowed; if it is, of which version. `protect`: it makes new protection.
     ///
     /// # Errors
     /// The reason why it is not.
@@ -135,12 +95,15 @@ impl Model {
         principal: &str,
         key: &str,
         version: Option<u32>,
-        protect: bool,
+        (purpose, protect): (Purpose, bool),
     ) -> Result<u32, Reason> {
         if !self.holds(principal, keyring_of(key), USE) {
             return Err("PERMISSION_DENIED");
         }
         let found = self.keys.get(key).ok_or("KEY_NOT_FOUND")?;
+        if purpose_of(key) != purpose {
+            return Err("KEY_PURPOSE");
+        }
         let number = version.unwrap_or(found.primary);
         let state = found.versions.get(&number).ok_or("VERSION_NOT_FOUND")?;
         for state in [found.state, *state] {
@@ -169,8 +132,10 @@ impl Model {
     pub(crate) fn follow(&mut self, leaf: &Leaf, history: &History) -> Result<(), String> {
         let record = &leaf.record;
         let expected = match record.operation.as_str() {
-            "Encrypt" | "GenerateDataKey" => self.judge_protection(record, history),
-            "Decrypt" => self.judge(record, Some(record.version), false),
+            "Encrypt" | "GenerateDataKey" | "GenerateMac" | "Sign" => {
+                self.judge_protection(record, history)
+            }
+            "Decrypt" | "VerifyMac" | "Verify" => self.judge_processing(record),
             "ReEncrypt" => self.judge_re_encryption(record),
             "GenerateRandom" => self.judge_random(record),
             operation => match self.change(operation, record, history) {
@@ -189,10 +154,13 @@ impl Model {
         }
         match (expected, said) {
             (Ok(()), Ok(())) => Ok(()),
-            // A ciphertext may be wrong where the rules allow its use.
+            // A ciphertext, a code or a signature may be wrong where the rules allow its use.
             (
                 Ok(()),
-                Err("CIPHERTEXT_INVALID" | "KEY_MISMATCH" | "KEY_NOT_FOUND" | "LIMIT_REACHED"),
+                Err(
+                    "CIPHERTEXT_INVALID" | "KEY_MISMATCH" | "KEY_NOT_FOUND" | "LIMIT_REACHED"
+                    | "MAC_INVALID" | "SIGNATURE_INVALID",
+                ),
             ) if leaf.is_use() => Ok(()),
             (Err(expected), Err(said)) if expected == said => Ok(()),
             (expected, said) => Err(format!(
@@ -206,14 +174,10 @@ impl Model {
         }
     }
 
-    fn judge(
-        &self,
-        record: &AuditRecord,
-        version: Option<u32>,
-        protect: bool,
-    ) -> Result<(), Reason> {
-        let version = version.filter(|number| *number != 0);
-        self.decide(&record.principal, &record.key, version, protect)
+    fn judge_processing(&self, record: &AuditRecord) -> Result<(), Reason> {
+        let version = Some(record.version).filter(|number| *number != 0);
+        let what = (purpose_for(&record.operation), false);
+        self.decide(&record.principal, &record.key, version, what)
             .map(drop)
     }
 
@@ -237,10 +201,11 @@ impl Model {
         let named = history
             .asked(&record.request_id)
             .and_then(|asked| match asked {
-                Asked::Encrypt { version, .. } => *version,
+                Asked::Encrypt { version, .. } | Asked::Prove { version, .. } => *version,
                 _ => None,
             });
-        let chosen = self.decide(&record.principal, &record.key, named, true)?;
+        let what = (purpose_for(&record.operation), true);
+        let chosen = self.decide(&record.principal, &record.key, named, what)?;
         if record.version != 0 && record.version != chosen {
             return Err("NOT_THE_PRIMARY_VERSION");
         }
@@ -248,169 +213,19 @@ impl Model {
     }
 
     fn judge_re_encryption(&self, record: &AuditRecord) -> Result<(), Reason> {
-        self.judge(record, Some(record.version), false)?;
-        let chosen = self.decide(&record.principal, &record.destination_key, None, true)?;
+        self.judge_processing(record)?;
+        let what = (Purpose::Encrypt, true);
+        let chosen = self.decide(&record.principal, &record.destination_key, None, what)?;
         if record.destination_version != 0 && record.destination_version != chosen {
             return Err("NOT_THE_PRIMARY_VERSION");
         }
-        Ok(())
-    }
-
-    /// Carries out a change as the rules have it; `None` if it is not of keys or roles.
-    fn change(
-        &mut self,
-        operation: &str,
-        record: &AuditRecord,
-        history: &History,
-    ) -> Option<Result<(), Reason>> {
-        let own = record.authentication == "node";
-        let may = |model: &Self, roles| {
-            own || model.holds(&record.principal, keyring_of(&record.key), roles)
-        };
-        if let Some(transition) = transition_of(operation) {
-            if !may(self, OPERATE) {
-                return Some(Err("PERMISSION_DENIED"));
-            }
-            return Some(self.transition(&record.key, record.version, transition));
-        }
-        Some(match operation {
-            "CreateKey" | "ScheduleKeyDestruction" if !may(self, ADMINISTER) => {
-                Err("PERMISSION_DENIED")
-            }
-            "CreateKey" => self.create(record, history),
-            "RotateKey" if !may(self, OPERATE) => Err("PERMISSION_DENIED"),
-            "RotateKey" => self.rotate(record),
-            "ScheduleKeyDestruction" => self.schedule_destruction(record, history),
-            // A date does it, and nobody by hand.
-            "DestroyKey" if !own => Err("PERMISSION_DENIED"),
-            "DestroyKey" => self.destroy(record),
-            "Grant" | "Revoke" => self.change_right(record, operation == "Grant"),
-            _ => return None,
-        })
-    }
-
-    fn create(&mut self, record: &AuditRecord, history: &History) -> Result<(), Reason> {
-        if self.keys.contains_key(&record.key) {
-            return Err("KEY_EXISTS");
-        }
-        let later = matches!(
-            history.asked(&record.request_id),
-            Some(Asked::CreateKey { later: true, .. } | Asked::CreateDatedKey { .. })
-        );
-        let key = KeySeen {
-            state: if later {
-                KeyState::PreActive
-            } else {
-                KeyState::Active
-            },
-            primary: 1,
-            versions: BTreeMap::from([(1, KeyState::Active)]),
-        };
-        self.keys.insert(record.key.clone(), key);
-        Ok(())
-    }
-
-    fn rotate(&mut self, record: &AuditRecord) -> Result<(), Reason> {
-        let key = self.keys.get_mut(&record.key).ok_or("KEY_NOT_FOUND")?;
-        if key.state != KeyState::Active {
-            return Err("KEY_STATE");
-        }
-        let last = key.versions.keys().next_back().copied().unwrap_or(0);
-        if record.version != last + 1 {
-            return Err("VERSION_NUMBER_OUT_OF_TURN");
-        }
-        key.versions.insert(record.version, KeyState::Active);
-        key.primary = record.version;
-        Ok(())
-    }
-
-    fn transition(
-        &mut self,
-        key: &str,
-        version: u32,
-        transition: Transition,
-    ) -> Result<(), Reason> {
-        let key = self.keys.get_mut(key).ok_or("KEY_NOT_FOUND")?;
-        let state = if version == 0 {
-            &mut key.state
-        } else {
-            key.versions.get_mut(&version).ok_or("VERSION_NOT_FOUND")?
-        };
-        *state = after(*state, transition).ok_or("KEY_STATE")?;
-        Ok(())
-    }
-
-    fn count_use(&mut self, record: &AuditRecord) {
-        self.used.insert((record.key.clone(), record.version));
-        if !record.destination_key.is_empty() {
-            let to = (record.destination_key.clone(), record.destination_version);
-            self.used.insert(to);
-        }
-    }
-
-    fn was_used(&self, key: &str, version: u32) -> bool {
-        let concerned =
-            |(name, number): &&(String, u32)| name == key && (version == 0 || *number == version);
-        self.used.iter().any(|it| concerned(&it))
-    }
-
-    /// Runs are much shorter than the time for which a key must not have been used.
-    fn schedule_destruction(
-        &mut self,
-        record: &AuditRecord,
-        history: &History,
-    ) -> Result<(), Reason> {
-        let forced = matches!(
-            history.asked(&record.request_id),
-            Some(Asked::Destroy { force: true, .. })
-        );
-        let before = self.keys.get(&record.key).cloned();
-        self.transition(&record.key, record.version, Transition::ScheduleDestruction)?;
-        if !forced && self.was_used(&record.key, record.version) {
-            self.keys
-                .extend(before.map(|key| (record.key.clone(), key)));
-            return Err("KEY_IN_USE");
-        }
-        let place = (record.key.clone(), record.version);
-        self.dates.insert(place, record.time_ms + DAY_MS);
-        Ok(())
-    }
-
-    fn destroy(&mut self, record: &AuditRecord) -> Result<(), Reason> {
-        let date = self.dates.get(&(record.key.clone(), record.version));
-        if date.is_none_or(|date| record.time_ms < *date) {
-            return Err("NOT_ITS_DATE");
-        }
-        self.transition(&record.key, record.version, Transition::Destroy)?;
-        if record.version == 0 {
-            let key = self.keys.get_mut(&record.key).ok_or("KEY_NOT_FOUND")?;
-            key.versions
-                .values_mut()
-                .for_each(|it| *it = KeyState::Destroyed);
-        }
-        Ok(())
-    }
-
-    fn change_right(&mut self, record: &AuditRecord, gives: bool) -> Result<(), Reason> {
-        let right = right_of(&record.detail).ok_or("UNREADABLE")?;
-        if !self.holds(&record.principal, &right.keyring, ADMINISTER) {
-            return Err("PERMISSION_DENIED");
-        }
-        if gives {
-            self.rights.insert(right);
-            return Ok(());
-        }
-        let is_admin = |it: &&Right| it.keyring == "*" && it.role == Role::Admin;
-        if is_admin(&&right) && self.rights.iter().filter(is_admin).all(|it| *it == right) {
-            return Err("LAST_ADMIN");
-        }
-        self.rights.remove(&right);
         Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::changes::right_of;
     use super::*;
 
     #[test]
@@ -435,14 +250,20 @@ mod tests {
             versions: BTreeMap::from([(1, KeyState::Active)]),
         };
         model.keys.insert("demo/a".to_owned(), key);
-        assert_eq!(model.decide("app", "demo/a", None, false), Ok(1));
-        assert_eq!(model.decide("app", "demo/a", None, true), Err("KEY_STATE"));
         assert_eq!(
-            model.decide("admin", "demo/a", None, false),
+            model.decide("app", "demo/a", None, (Purpose::Encrypt, false)),
+            Ok(1)
+        );
+        assert_eq!(
+            model.decide("app", "demo/a", None, (Purpose::Encrypt, true)),
+            Err("KEY_STATE")
+        );
+        assert_eq!(
+            model.decide("admin", "demo/a", None, (Purpose::Encrypt, false)),
             Err("PERMISSION_DENIED")
         );
         assert_eq!(
-            model.decide("app", "demo/b", None, true),
+            model.decide("app", "demo/b", None, (Purpose::Encrypt, true)),
             Err("KEY_NOT_FOUND")
         );
     }
@@ -463,10 +284,14 @@ mod tests {
             versions: BTreeMap::from([(1, KeyState::Compromised), (2, KeyState::Active)]),
         };
         model.keys.insert("demo/a".to_owned(), key);
-        let decide = |who, protect| model.decide(who, "demo/a", Some(1), protect);
+        let decide =
+            |who, protect| model.decide(who, "demo/a", Some(1), (Purpose::Encrypt, protect));
         assert_eq!(decide("app", false), Err("KEY_COMPROMISED"));
         assert_eq!(decide("guest", false), Ok(1));
         assert_eq!(decide("guest", true), Err("KEY_STATE"));
-        assert_eq!(model.decide("app", "demo/a", None, false), Ok(2));
+        assert_eq!(
+            model.decide("app", "demo/a", None, (Purpose::Encrypt, false)),
+            Ok(2)
+        );
     }
 }

@@ -54,7 +54,8 @@ fn wanted(call: &Call, history: &History) -> Vec<(String, Option<u32>, Option<u6
             | Asked::CreateDatedKey { key, .. }
             | Asked::RotateKey { key }
             | Asked::Transition { key, .. }
-            | Asked::Destroy { key, .. },
+            | Asked::Destroy { key, .. }
+            | Asked::SetRotation { key, .. },
             _,
         ) => vec![(key.clone(), None, None)],
         (Asked::ReEncrypt { message }, _) => {
@@ -73,6 +74,13 @@ fn wanted(call: &Call, history: &History) -> Vec<(String, Option<u32>, Option<u6
         (Asked::DataKey { key }, Answer::Sealed(given)) => {
             let version = given.first().map(|id| history.messages[id.0].version);
             vec![(key.clone(), version, Some(1))]
+        }
+        (Asked::Prove { key, .. }, Answer::Proved(id)) => {
+            vec![(key.clone(), Some(history.proofs[id.0].version), Some(1))]
+        }
+        (Asked::Check { proof, .. }, _) => {
+            let proof = &history.proofs[proof.0];
+            vec![(proof.key.clone(), Some(proof.version), Some(1))]
         }
         (Asked::Decrypt { messages }, Answer::Opened(items)) => {
             let opened = messages.iter().zip(items).filter(|(_, item)| item.is_ok());

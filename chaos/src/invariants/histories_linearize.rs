@@ -6,10 +6,12 @@
 //! search is exponential in the worst case, so that histories are cut and the search is bounded: a key whose search is
 //! given up proves nothing.
 
+mod rules;
+
 use super::Invariant;
-use crate::evidence::Evidence;
+use crate::evidence::{Evidence, Leaf};
 use crate::history::{Answer, Asked, Call, History, KeySeen};
-use conclave_core::{KeyState, Transition};
+use rules::outcomes;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) const INVARIANT: Invariant = Invariant {
@@ -40,7 +42,8 @@ struct Step<'a> {
 
 fn check(evidence: &Evidence) -> Vec<String> {
     let mut broken = Vec::new();
-    for (key, steps) in steps_by_key(&evidence.history) {
+    let made = made_by_the_cluster(evidence);
+    for (key, steps) in steps_by_key(&evidence.history, &made) {
         if let Some(Outcome::None { deepest }) = search(&steps) {
             let stuck = &steps[deepest].call;
             broken.push(format!(
@@ -56,9 +59,35 @@ fn check(evidence: &Evidence) -> Vec<String> {
     broken
 }
 
-fn steps_by_key(history: &History) -> BTreeMap<&str, Vec<Step<'_>>> {
+/// The versions that the cluster made by itself, of keys with a rotation period, as rotations that nobody knows of: how
+/// many there were the log says, and nothing else. They can have been made at any time after the first period was asked for.
+fn made_by_the_cluster(evidence: &Evidence) -> Vec<Call> {
+    let made = |leaf: &&Leaf| {
+        let record = &leaf.record;
+        record.operation == "RotateKey" && record.authentication == "node" && leaf.is_allowed()
+    };
+    let calls = &evidence.history.calls;
+    let rotation = |leaf: &Leaf| {
+        let key = &leaf.record.key;
+        let period =
+            |call: &&Call| matches!(&call.asked, Asked::SetRotation { key: its, .. } if its == key);
+        Some(Call {
+            principal: "the cluster".to_owned(),
+            request: Vec::new(),
+            asked: Asked::RotateKey { key: key.clone() },
+            begun: calls.iter().find(period)?.begun,
+            ended: None,
+        })
+    };
+    let leaves = evidence.leaves.iter().filter(made);
+    leaves.filter_map(rotation).collect()
+}
+
+fn steps_by_key<'a>(history: &'a History, made: &'a [Call]) -> BTreeMap<&'a str, Vec<Step<'a>>> {
     let mut steps: BTreeMap<&str, Vec<Step<'_>>> = BTreeMap::new();
-    for call in &history.calls {
+    let mut all: Vec<&Call> = history.calls.iter().chain(made).collect();
+    all.sort_by_key(|call| call.begun.order);
+    for call in all {
         for (key, version, made) in touched(call, history) {
             let ended = call.ended.as_ref().filter(|_| call.is_settled());
             let known = ended.map(|(moment, _)| moment.order);
@@ -115,9 +144,21 @@ fn touched<'a>(call: &'a Call, history: &'a History) -> Vec<(&'a str, Option<u32
         | Asked::RotateKey { key }
         | Asked::Transition { key, .. }
         | Asked::Destroy { key, .. }
+        | Asked::SetRotation { key, .. }
         | Asked::GetKey { key } => vec![(key, None, None)],
         Asked::Encrypt { key, .. } | Asked::DataKey { key } => {
             vec![(key, given(call.answer()), None)]
+        }
+        Asked::Prove { key, .. } => {
+            let version = match call.answer() {
+                Some(Answer::Proved(id)) => Some(history.proofs[id.0].version),
+                _ => None,
+            };
+            vec![(key, version, None)]
+        }
+        Asked::Check { proof, .. } => {
+            let proof = &history.proofs[proof.0];
+            vec![(&proof.key, Some(proof.version), None)]
         }
         Asked::ReEncrypt { message } => {
             let source = &history.messages[message.0];
@@ -195,147 +236,11 @@ fn search(steps: &[Step<'_>]) -> Option<Outcome> {
     Some(Outcome::None { deepest })
 }
 
-/// What the key is after a step that is placed here; nothing if its answer would be wrong here.
-fn outcomes(step: &Step<'_>, object: &Object) -> Option<Object> {
-    let unknown = step.ended.is_none();
-    let answer = step.call.answer();
-    let refused = match answer {
-        Some(Answer::Refused(reason)) => Some(reason.as_str()),
-        _ => None,
-    };
-    let right = |allowed: Result<Object, &str>| match (allowed, refused) {
-        (Ok(next), None) => match answer {
-            Some(Answer::Key(seen)) if !unknown => (next.as_ref() == Some(seen)).then_some(next),
-            _ => Some(next),
-        },
-        (Err(expected), Some(reason)) => (expected == reason).then(|| object.clone()),
-        // A write that nobody knows of may have been refused.
-        (Err(_), None) if unknown => Some(object.clone()),
-        (Ok(_), Some(_)) | (Err(_), None) => None,
-    };
-    right(expected(step, object))
-}
-
-fn expected(step: &Step<'_>, object: &Object) -> Result<Object, &'static str> {
-    if let Asked::CreateKey { later, .. } = &step.call.asked {
-        let state = if *later {
-            KeyState::PreActive
-        } else {
-            KeyState::Active
-        };
-        let versions = BTreeMap::from([(1, KeyState::Active)]);
-        let primary = 1;
-        return match object {
-            Some(_) => Err("KEY_EXISTS"),
-            None => Ok(Some(KeySeen {
-                state,
-                primary,
-                versions,
-            })),
-        };
-    }
-    let mut key = object.clone().ok_or("KEY_NOT_FOUND")?;
-    match &step.call.asked {
-        Asked::RotateKey { .. } => {
-            if key.state != KeyState::Active {
-                return Err("KEY_STATE");
-            }
-            key.primary = key.versions.keys().next_back().map_or(1, |last| last + 1);
-            key.versions.insert(key.primary, KeyState::Active);
-        }
-        Asked::Transition {
-            version,
-            transition,
-            ..
-        } => transit(&mut key, *version, *transition)?,
-        Asked::Destroy { version, force, .. } => {
-            transit(&mut key, *version, Transition::ScheduleDestruction)?;
-            // How it was used `rules_hold_in_place` knows.
-            if !force && was_refused(step, "KEY_IN_USE") {
-                return Err("KEY_IN_USE");
-            }
-        }
-        Asked::Encrypt { version, .. } => {
-            let wanted = step.version.or(*version).unwrap_or(key.primary);
-            if version.is_none() && wanted != key.primary {
-                return Err("NOT_THE_PRIMARY_VERSION");
-            }
-            protect(&key, wanted)?;
-        }
-        Asked::DataKey { .. } => {
-            let wanted = step.version.unwrap_or(key.primary);
-            if wanted != key.primary {
-                return Err("NOT_THE_PRIMARY_VERSION");
-            }
-            protect(&key, wanted)?;
-        }
-        Asked::Decrypt { .. } => process(step, &key)?,
-        Asked::ReEncrypt { .. } => {
-            process(step, &key)?;
-            let wanted = step.made.unwrap_or(key.primary);
-            if wanted != key.primary {
-                return Err("NOT_THE_PRIMARY_VERSION");
-            }
-            protect(&key, wanted)?;
-        }
-        Asked::CreateKey { .. }
-        | Asked::CreateDatedKey { .. }
-        | Asked::GetKey { .. }
-        | Asked::Grant(_)
-        | Asked::Revoke(_)
-        | Asked::Random
-        | Asked::ReadRoot => {}
-    }
-    Ok(Some(key))
-}
-
-fn transit(
-    key: &mut KeySeen,
-    version: Option<u32>,
-    transition: Transition,
-) -> Result<(), &'static str> {
-    let state = match version {
-        None => &mut key.state,
-        Some(number) => key.versions.get_mut(&number).ok_or("VERSION_NOT_FOUND")?,
-    };
-    *state = state.after(transition).ok_or("KEY_STATE")?;
-    Ok(())
-}
-
-fn protect(key: &KeySeen, version: u32) -> Result<(), &'static str> {
-    let state = key.versions.get(&version).ok_or("VERSION_NOT_FOUND")?;
-    if key.state.protects() && state.protects() {
-        Ok(())
-    } else {
-        Err("KEY_STATE")
-    }
-}
-
-/// What is compromised opens or not, by the caller's roles: `rules_hold_in_place` knows them.
-fn process(step: &Step<'_>, key: &KeySeen) -> Result<(), &'static str> {
-    let state = key.versions.get(&step.version.unwrap_or(0));
-    let refused = was_refused(step, "KEY_COMPROMISED");
-    for state in [key.state, *state.ok_or("VERSION_NOT_FOUND")?] {
-        match state {
-            KeyState::Compromised if refused => return Err("KEY_COMPROMISED"),
-            KeyState::Active | KeyState::Suspended | KeyState::Compromised => {}
-            KeyState::PreActive
-            | KeyState::Deactivated
-            | KeyState::DestroyScheduled
-            | KeyState::Destroyed => return Err("KEY_STATE"),
-        }
-    }
-    Ok(())
-}
-
-fn was_refused(step: &Step<'_>, reason: &str) -> bool {
-    matches!(step.call.answer(), Some(Answer::Refused(given)) if given == reason)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::history::{Recorder, Sealed};
+    use conclave_core::{KeyState, Transition};
     use std::time::Duration;
 
     fn judge(recorder: &Recorder) -> Vec<String> {

@@ -10,6 +10,7 @@ mod histories_linearize;
 pub mod inside;
 mod log_is_in_order;
 mod messages_open_as_sealed;
+mod proofs_verify;
 mod reads_are_linearizable;
 mod refusals_are_right;
 mod repeats_are_answered_alike;
@@ -50,12 +51,13 @@ pub struct Invariant {
 }
 
 /// All properties of evidence.
-pub const OUTSIDE: [Invariant; 13] = [
+pub const OUTSIDE: [Invariant; 14] = [
     acknowledged_after_commit::INVARIANT,
     acknowledged_is_recorded::INVARIANT,
     histories_linearize::INVARIANT,
     log_is_in_order::INVARIANT,
     messages_open_as_sealed::INVARIANT,
+    proofs_verify::INVARIANT,
     reads_are_linearizable::INVARIANT,
     refusals_are_right::INVARIANT,
     repeats_are_answered_alike::INVARIANT,

@@ -46,7 +46,10 @@ fn check(evidence: &Evidence) -> Vec<String> {
 fn concerns(call: &Call, leaf: &Leaf, evidence: &Evidence) -> bool {
     let record = &leaf.record;
     match &call.asked {
-        Asked::Encrypt { key, .. } | Asked::DataKey { key } => record.key == *key,
+        Asked::Encrypt { key, .. } | Asked::DataKey { key } | Asked::Prove { key, .. } => {
+            record.key == *key
+        }
+        Asked::Check { proof, .. } => evidence.history.proofs[proof.0].key == record.key,
         Asked::Decrypt { messages } => messages
             .iter()
             .any(|id| evidence.history.messages[id.0].key == record.key),

@@ -5,6 +5,9 @@ use super::Invariant;
 use crate::evidence::Evidence;
 use std::collections::BTreeMap;
 
+/// After so long, by the log's own time, the log forgets a write's request id.
+const MEMORY_MS: u64 = 600_000;
+
 pub(super) const INVARIANT: Invariant = Invariant {
     name: "requests_take_effect_once",
     promise: "P1, P2",
@@ -46,7 +49,11 @@ fn check(evidence: &Evidence) -> Vec<String> {
             version,
             set,
         );
-        if let Some(earlier) = seen.insert(name, record.sequence) {
+        let Some((earlier, time_ms)) = seen.insert(name, (record.sequence, record.time_ms)) else {
+            continue;
+        };
+        let is_forgotten = !leaf.is_use() && record.time_ms >= time_ms + MEMORY_MS;
+        if !is_forgotten {
             broken.push(format!(
                 "{} by {}, request {} attempt {attempt}, is recorded twice: {earlier} and {}",
                 record.operation,

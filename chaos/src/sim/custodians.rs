@@ -1,7 +1,7 @@
 //! Custodians and the administrator who founds the cluster: the ceremony, unsealing whatever is sealed, and sealing.
 
 use super::plan::{Stream, rng};
-use super::workload::{Shared, elapsed};
+use super::shared::{Shared, elapsed};
 use crate::calls::{Caller, Stopwatch};
 use crate::history::{Asked, History, Right};
 use conclave_client::v1::{self, SealState};

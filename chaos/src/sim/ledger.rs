@@ -175,6 +175,9 @@ impl Ledger {
             match record.operation.as_str() {
                 "DestroyKey" => self.saw("key destroyed"),
                 "EraseKeyMaterial" => self.saw("material erased"),
+                "RotateKey" if record.authentication == "node" => {
+                    self.saw("version made by the cluster");
+                }
                 _ => {}
             }
         }

@@ -6,6 +6,8 @@
 
 mod custodians;
 pub mod faults;
+mod kinds;
+mod leap;
 pub mod ledger;
 mod links;
 mod machine;
@@ -13,10 +15,13 @@ mod nemesis;
 mod network;
 pub mod plan;
 pub mod process;
+mod proving;
 pub mod report;
 mod run;
 mod scratch;
+mod shared;
 mod trace;
+mod verdict;
 mod watch;
 mod workload;
 

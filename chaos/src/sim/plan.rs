@@ -115,7 +115,7 @@ pub struct Plan {
     pub clients: u64,
     /// The mean pause of a client between two calls.
     pub pause: Duration,
-    /// Kinds of calls and their weights, in the order of `workload::Kind`.
+    /// Kinds of calls and their weights, in the order of `kinds::Kind`.
     pub weights: Vec<u32>,
     /// Names of keys.
     pub keys: usize,
@@ -129,6 +129,8 @@ pub struct Plan {
     pub faults: Vec<(FaultKind, u32)>,
     /// How far a clock may be wrong.
     pub skew_max: Duration,
+    /// When all clocks leap over a rotation period, if they do.
+    pub leap_at: Option<Duration>,
 }
 
 /// Timing of replication.
@@ -192,6 +194,7 @@ impl Plan {
             fault_every: millis(rng, 1_500..=4_500),
             faults: draw_faults(rng, wish.profile),
             skew_max: millis(rng, 0..=60_000),
+            leap_at: draw_leap(rng, wish.length),
         }
     }
 
@@ -199,6 +202,13 @@ impl Plan {
     pub fn healing_from(&self) -> Duration {
         self.length.saturating_sub(HEALING)
     }
+}
+
+/// While clients work under faults, and soon enough for keys to be rotated after it.
+fn draw_leap(rng: &mut ChaCha8Rng, length: Duration) -> Option<Duration> {
+    let part = rng.random_range(20..=60);
+    let at = length.saturating_sub(HEALING) * part / 100;
+    rng.random_ratio(3, 5).then_some(at)
 }
 
 impl RaftTimes {
@@ -219,10 +229,10 @@ impl RaftTimes {
 /// Any kind of call may be missing, but for those without which there is nothing to do.
 fn draw_weights(rng: &mut ChaCha8Rng) -> Vec<u32> {
     let draw = |kind| match pick(rng, &[(0, 1), (2, 3), (5, 3), (12, 1)]) {
-        0 if super::workload::INDISPENSABLE.contains(&kind) => 2,
+        0 if super::kinds::INDISPENSABLE.contains(&kind) => 2,
         weight => weight,
     };
-    (0..super::workload::KINDS).map(draw).collect()
+    (0..super::kinds::KINDS).map(draw).collect()
 }
 
 fn draw_faults(rng: &mut ChaCha8Rng, profile: Profile) -> Vec<(FaultKind, u32)> {

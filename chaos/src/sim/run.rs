@@ -1,21 +1,20 @@
 //! One run, from seed to report.
 
 use super::custodians::{Custodians, Desk};
+use super::leap::Leap;
 use super::machine::{EPOCH_MS, Machine, host};
 use super::nemesis::{Field, Nemesis};
 use super::network::Wires;
-use super::plan::{Disks, HEALING_WORK, Plan, SERVICE_WITHIN, Stream, Wish, rng};
+use super::plan::{Disks, HEALING_WORK, Plan, Stream, Wish, rng};
 use super::report::Report;
-use super::scratch::{self, Scratch};
+use super::scratch::Scratch;
+use super::shared::Shared;
 use super::trace::Trace;
 use super::watch::Watch;
-use super::workload::{Shared, Worker};
-use crate::evidence::{Evidence, Leaf};
+use super::workload::Worker;
 use crate::history::{Answer, History, Recorder};
-use crate::invariants::inside::{broken, destroyed_is_erased};
-use crate::invariants::{Violation, judge_evidence};
-use conclave_core::Table;
-use conclave_raft::inspect::STATE_DATABASE;
+use crate::invariants::Violation;
+use crate::invariants::inside::broken;
 use rand::RngCore as _;
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -34,18 +33,19 @@ const LEAP: Duration = Duration::from_secs(86_400);
 /// Hosts on which clients live.
 const CLIENT_HOSTS: u64 = 2;
 
-struct Run {
-    plan: Arc<Plan>,
-    shared: Shared,
-    desk: Desk,
-    machines: Vec<Machine>,
-    watch: Watch,
-    nemesis: Nemesis,
-    trace: Trace,
-    healing_since: Option<Duration>,
-    has_epilogue: bool,
+/// One run.
+pub(super) struct Run {
+    pub(super) plan: Arc<Plan>,
+    pub(super) shared: Shared,
+    pub(super) desk: Desk,
+    pub(super) machines: Vec<Machine>,
+    pub(super) watch: Watch,
+    pub(super) nemesis: Nemesis,
+    pub(super) trace: Trace,
+    pub(super) healing_since: Option<Duration>,
+    pub(super) has_epilogue: bool,
     /// Removed last.
-    scratch: Option<Scratch>,
+    pub(super) scratch: Option<Scratch>,
 }
 
 /// Simulates a seed. `freeze` is told the simulated time before each step; whoever wants runs that repeat to the byte
@@ -121,6 +121,7 @@ impl Run {
             recorder: recorder(trace),
             is_founded: Arc::default(),
             is_over: Arc::default(),
+            leap: Arc::new(Leap::at(plan.leap_at)),
             plaintexts: Arc::default(),
             clients: Arc::default(),
         };
@@ -193,14 +194,7 @@ impl Run {
 
     fn step(&mut self, sim: &mut Sim<'_>) -> Result<(), Violation> {
         let at = sim.elapsed();
-        let leap = if at >= self.plan.length + LEAP_AT {
-            LEAP
-        } else {
-            Duration::ZERO
-        };
-        for machine in &self.machines {
-            machine.set_clock(at + leap);
-        }
+        self.set_clocks(at);
         let mut field = Field {
             at,
             sim,
@@ -230,6 +224,22 @@ impl Run {
         self.watch.look(sim.elapsed(), &self.machines)
     }
 
+    fn set_clocks(&self, at: Duration) {
+        let is_founded = self.shared.is_founded.load(Ordering::Relaxed);
+        let may_leap = is_founded && at < self.plan.healing_from();
+        if self.shared.leap.step(at, may_leap) {
+            self.trace.line(at, "all clocks leap");
+        }
+        let last = if at >= self.plan.length + LEAP_AT {
+            LEAP
+        } else {
+            Duration::ZERO
+        };
+        for machine in &self.machines {
+            machine.set_clock(at + self.shared.leap.ahead() + last);
+        }
+    }
+
     /// A node whose disk is whole starts.
     fn check_refusals(&self, at: Duration) -> Result<(), Violation> {
         for machine in self.machines.iter().filter(|it| !it.is_damaged()) {
@@ -246,128 +256,6 @@ impl Run {
             }
         }
         Ok(())
-    }
-
-    /// All that can be said at the end.
-    fn settle(&mut self, at: Duration) -> Vec<Violation> {
-        let last = self
-            .watch
-            .look_last(at, &self.machines, &self.desk.secrets());
-        let mut violations: Vec<Violation> = last.err().into_iter().collect();
-        violations.extend(self.check_healed());
-        violations.extend(self.check_equal());
-        if self.has_epilogue {
-            violations.extend(self.check_erased());
-        }
-        match self.evidence() {
-            Ok(evidence) => violations.extend(judge_evidence(&evidence)),
-            Err(error) => violations.push(broken("log_is_in_order", "P5", error.to_string())),
-        }
-        violations
-    }
-
-    /// How long after the last fault's end a write and a use were acknowledged that began since then.
-    fn healed_after(&self) -> Option<Duration> {
-        let since = self.healing_since?;
-        let first = |history: &History, is_write: bool| {
-            let done = history.calls.iter().filter(|call| {
-                call.begun.at >= since
-                    && call.asked.operation().is_some()
-                    && call.asked.is_write() == is_write
-            });
-            done.filter(|call| call.is_settled())
-                .filter_map(|call| call.ended.as_ref())
-                .map(|(moment, _)| moment.at)
-                .min()
-        };
-        let recorder = &self.shared.recorder;
-        let (write, used) = recorder.look(|it| (first(it, true), first(it, false)));
-        // A seed may draw no kind of write, or no use.
-        let last = write.into_iter().chain(used).max()?;
-        Some(last.saturating_sub(since))
-    }
-
-    fn check_healed(&self) -> Option<Violation> {
-        let problem = match self.healed_after() {
-            Some(after) if after <= SERVICE_WITHIN => return None,
-            Some(after) => format!(
-                "the cluster served {} ms after the last fault",
-                after.as_millis()
-            ),
-            None => "the cluster did not serve after the last fault".to_owned(),
-        };
-        Some(broken("the_cluster_heals", "P2", problem))
-    }
-
-    /// Whoever is whole has applied all, and is equal to the others.
-    fn check_equal(&self) -> Vec<Violation> {
-        let committed = self.watch.ledger.count();
-        let whole = self.machines.iter().filter(|machine| !machine.is_damaged());
-        let problem = |machine: &Machine| match machine.applied() {
-            Some(applied) if applied.0 + 1 >= committed => None,
-            Some(applied) => Some(format!(
-                "node {} has applied up to {applied} of {committed} entries, long after the last fault",
-                machine.id
-            )),
-            None => {
-                let fault = machine.refused().or_else(|| {
-                    let context = machine.context()?;
-                    context.replica.get().err().map(|error| error.to_string())
-                });
-                Some(format!(
-                    "node {} takes no part, long after the last fault: {}",
-                    machine.id,
-                    fault.unwrap_or_else(|| "it does not run".to_owned())
-                ))
-            }
-        };
-        whole
-            .filter_map(problem)
-            .map(|detail| broken("the_cluster_converges", "P2, P5", detail))
-            .collect()
-    }
-
-    /// Whoever is whole has erased what was destroyed.
-    fn check_erased(&self) -> Vec<Violation> {
-        let whole = self.machines.iter().filter(|machine| !machine.is_damaged());
-        let erased = whole.filter_map(|machine| {
-            let beneath = self.scratch.as_ref().map(|it| it.node(machine.id));
-            let find = |blob: &[u8]| {
-                let modelled = machine.disk.find(blob);
-                modelled.or_else(|| scratch::find(beneath.as_ref()?, blob))
-            };
-            let replica = machine.replica()?;
-            let materials = &self.watch.ledger.materials;
-            replica
-                .with_state(|state| destroyed_is_erased::check(machine.id, state, materials, find))
-                .err()
-        });
-        erased.collect()
-    }
-
-    /// The audit log of a node that is whole, and the clients' history.
-    fn evidence(&self) -> anyhow::Result<Evidence> {
-        let whole = self.machines.iter().filter(|machine| !machine.is_damaged());
-        let best = whole.max_by_key(|machine| machine.applied());
-        let rows = best.map(|machine| machine.disk.rows(STATE_DATABASE, Table::Audit.name()));
-        let mut applied = self.watch.ledger.entries.iter().peekable();
-        let mut leaves = Vec::new();
-        for (sequence, (_, bytes)) in (0_u64..).zip(rows.unwrap_or_default()) {
-            while applied
-                .peek()
-                .is_some_and(|entry| entry.audit_size <= sequence)
-            {
-                applied.next();
-            }
-            let at = applied.peek().map(|entry| entry.applied);
-            leaves.push(Leaf::read(bytes, at)?);
-        }
-        Ok(Evidence {
-            history: self.shared.recorder.history(),
-            leaves,
-            admins: vec!["admin".to_owned()],
-            threshold: self.plan.custodians.1,
-        })
     }
 
     fn report(&self, at: Duration, violations: Vec<Violation>) -> Report {
@@ -421,11 +309,24 @@ impl Run {
         if self.plan.disks == Disks::RocksDb {
             seen.insert("run on RocksDB".to_owned(), 1);
         }
+        if self.shared.leap.ahead() > Duration::ZERO {
+            seen.insert("leap of all clocks".to_owned(), 1);
+        }
         seen.insert(
             "write lost with the power".to_owned(),
             self.nemesis.lost_writes,
         );
         seen
+    }
+}
+
+/// A refusal that is to be reached for its reason.
+fn special(reason: &str) -> Option<&'static str> {
+    match reason {
+        "KEY_COMPROMISED" => Some("call refused for what is compromised"),
+        "KEY_PURPOSE" => Some("call refused for what the key is for"),
+        "MAC_INVALID" | "SIGNATURE_INVALID" => Some("call refused for what was changed"),
+        _ => None,
     }
 }
 
@@ -435,10 +336,10 @@ fn count_calls(history: &History) -> (u64, u64, BTreeMap<String, u64>) {
     let mut acknowledged = 0;
     for call in &history.calls {
         let name = call.asked.operation().unwrap_or("a read");
-        if matches!(&call.ended, Some((_, Answer::Refused(reason))) if reason == "KEY_COMPROMISED")
+        if let Some((_, Answer::Refused(reason))) = &call.ended
+            && let Some(what) = special(reason)
         {
-            let what = "call refused for what is compromised".to_owned();
-            *by_kind.entry(what).or_default() += 1;
+            *by_kind.entry(what.to_owned()).or_default() += 1;
         }
         let what = match &call.ended {
             Some(_) if call.acknowledged().is_some() => {

@@ -1,191 +1,39 @@
 //! Clients at work: what they call is drawn, what they are answered goes into the history.
 
-use super::machine::{EPOCH_MS, api};
-use super::network::{SimNetwork, Wires};
-use super::plan::{Plan, Stream, rng};
+use super::kinds::{BASE, Kind};
+use super::machine::EPOCH_MS;
+use super::plan::{Stream, rng};
+use super::shared::{Shared, elapsed};
 use crate::calls::{Caller, Stopwatch};
-use crate::history::{Asked, CallId, History, MessageId, Recorder, Right};
-use conclave_client::{Client, ClientConfig};
-use conclave_core::{PrincipalName, Role, Transition};
-use conclave_env::RemoteIdentity;
-use conclave_env::mem::MemEntropy;
+use crate::history::{Asked, CallId, History, MessageId, ProofKind, Right};
+use crate::named::purpose_of;
+use conclave_core::{Purpose, Role, Transition};
 use rand::seq::IndexedRandom as _;
 use rand::{Rng as _, RngCore as _};
 use rand_chacha::ChaCha8Rng;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::time::sleep;
 
-/// How many kinds of calls there are.
-pub(crate) const KINDS: usize = 21;
-/// Kinds that every seed calls: to create keys, and to encrypt.
-pub(crate) const INDISPENSABLE: [usize; 2] = [0, 8];
-/// How often each kind is called, before a seed weighs it.
-const BASE: [u32; KINDS] = [
-    3, 3, 4, 6, 1, 2, 2, 2, 18, 14, 5, 5, 5, 4, 2, 8, 3, 2, 1, 2, 1,
-];
 /// Everything that is encrypted begins with this, so that it can be looked for where it must not be.
 pub(crate) const CANARY: &[u8] = b"plaintext-canary:";
 /// Who does what.
 pub(crate) const PRINCIPALS: [&str; 4] = ["admin", "ops", "app", "guest"];
+/// The shortest that there is.
+const ROTATION_PERIOD_MS: u64 = 3_600_000;
 const KEYRINGS: [&str; 2] = ["demo", "pay"];
 
-/// One kind of call, in the order of [`BASE`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Create,
-    Rotate,
-    Suspend,
-    Resume,
-    Deactivate,
-    Activate,
-    Grant,
-    Revoke,
-    Encrypt,
-    Decrypt,
-    EncryptBatch,
-    DecryptBatch,
-    DataKey,
-    ReEncrypt,
-    Random,
-    Read,
-    Repeat,
-    ReadRoot,
-    Compromise,
-    Destroy,
-    CancelDestroy,
-}
-
-impl Kind {
-    const ALL: [Self; KINDS] = [
-        Self::Create,
-        Self::Rotate,
-        Self::Suspend,
-        Self::Resume,
-        Self::Deactivate,
-        Self::Activate,
-        Self::Grant,
-        Self::Revoke,
-        Self::Encrypt,
-        Self::Decrypt,
-        Self::EncryptBatch,
-        Self::DecryptBatch,
-        Self::DataKey,
-        Self::ReEncrypt,
-        Self::Random,
-        Self::Read,
-        Self::Repeat,
-        Self::ReadRoot,
-        Self::Compromise,
-        Self::Destroy,
-        Self::CancelDestroy,
-    ];
-
-    /// Who calls it, as a rule.
-    fn principal(self) -> &'static str {
-        match self {
-            Self::Create | Self::Grant | Self::Revoke | Self::Destroy => "admin",
-            Self::Rotate
-            | Self::Suspend
-            | Self::Resume
-            | Self::Deactivate
-            | Self::Activate
-            | Self::Compromise
-            | Self::CancelDestroy
-            | Self::ReadRoot => "ops",
-            Self::Encrypt
-            | Self::Decrypt
-            | Self::EncryptBatch
-            | Self::DecryptBatch
-            | Self::DataKey
-            | Self::ReEncrypt
-            | Self::Random
-            | Self::Read
-            | Self::Repeat => "app",
-        }
-    }
-}
-
-/// What the hosts of a run share.
-#[derive(Clone)]
-pub(crate) struct Shared {
-    /// What was drawn.
-    pub(crate) plan: Arc<Plan>,
-    /// All wires.
-    pub(crate) wires: Wires,
-    /// The history.
-    pub(crate) recorder: Recorder,
-    /// Whether custodians unsealed a node, and the usual roles were given: clients begin.
-    pub(crate) is_founded: Arc<AtomicBool>,
-    /// Whether clients are to stop.
-    pub(crate) is_over: Arc<AtomicBool>,
-    /// Counts plaintexts, so that no two are equal.
-    pub(crate) plaintexts: Arc<AtomicU64>,
-    /// Clients whose uses share a stream, and clients that make single calls.
-    pub(crate) clients: Arc<[AtomicU64; 2]>,
-}
-
-/// Simulated time since the run began.
-pub(crate) fn elapsed() -> Duration {
-    turmoil::sim_elapsed().unwrap_or_default()
-}
-
-impl Shared {
-    /// A principal's client of all nodes, which begins at `first`, on the host that calls this.
-    pub(crate) fn client(
-        &self,
-        principal: &str,
-        first: u64,
-        entropy: u64,
-        deadline: Duration,
-    ) -> Client {
-        let nodes = self.plan.nodes;
-        let endpoints = (0..nodes).map(|step| api((first + step) % nodes + 1));
-        self.connect(principal, endpoints.collect(), entropy, deadline)
-    }
-
-    /// A principal's client of one node.
-    pub(crate) fn client_at(
-        &self,
-        principal: &str,
-        node: u64,
-        entropy: u64,
-        deadline: Duration,
-    ) -> Client {
-        self.connect(principal, vec![api(node)], entropy, deadline)
-    }
-
-    fn connect(
-        &self,
-        principal: &str,
-        endpoints: Vec<String>,
-        entropy: u64,
-        deadline: Duration,
-    ) -> Client {
-        let name = PrincipalName::new(principal).expect("our own names are valid");
-        let network = SimNetwork::new(RemoteIdentity::Principal(name), self.wires.clone());
-        let (is_single, connections) = (
-            entropy.is_multiple_of(3),
-            if entropy.is_multiple_of(5) { 2 } else { 1 },
-        );
-        self.clients[usize::from(is_single)].fetch_add(1, Ordering::Relaxed);
-        let entropy = Arc::new(MemEntropy::new(entropy));
-        let config = ClientConfig::new(endpoints, Arc::new(network), entropy);
-        let config = ClientConfig {
-            shares_stream: !is_single,
-            connections,
-            ..config
-        };
-        Client::connect(config.with_deadline(deadline)).expect("our own addresses are valid")
-    }
+/// A plaintext that is unlike all others.
+pub(super) fn canary(number: u64) -> Vec<u8> {
+    [CANARY, &number.to_be_bytes()].concat()
 }
 
 /// One client: several principals on one host, one call after the other.
 pub(crate) struct Worker {
-    shared: Shared,
-    rng: ChaCha8Rng,
+    pub(super) shared: Shared,
+    pub(super) rng: ChaCha8Rng,
     callers: BTreeMap<&'static str, Caller>,
 }
 
@@ -222,7 +70,11 @@ impl Worker {
             let mean = self.shared.plan.pause.as_secs_f64();
             let pause = -mean * (1.0 - self.rng.random::<f64>()).ln();
             sleep(Duration::from_secs_f64(pause.min(mean * 6.0))).await;
-            self.work().await;
+            // All clocks leap now and then, and nobody waits for an answer meanwhile.
+            let leap = Arc::clone(&self.shared.leap);
+            if let Some(_turn) = leap.turn() {
+                self.work().await;
+            }
         }
     }
 
@@ -320,7 +172,15 @@ impl Worker {
             },
             Kind::DecryptBatch => self.decrypt_batch()?,
             Kind::DataKey => Asked::DataKey {
+                key: self.key_for(Purpose::Encrypt)?,
+            },
+            Kind::GenerateMac => self.prove(ProofKind::Code)?,
+            Kind::VerifyMac => self.check(ProofKind::Code)?,
+            Kind::Sign => self.prove(ProofKind::Signature)?,
+            Kind::Verify => self.check(ProofKind::Signature)?,
+            Kind::SetRotation => Asked::SetRotation {
                 key: self.known_key()?,
+                every_ms: self.rng.random_ratio(4, 5).then_some(ROTATION_PERIOD_MS),
             },
             Kind::ReEncrypt => Asked::ReEncrypt {
                 message: self.message()?,
@@ -336,7 +196,8 @@ impl Worker {
 
     fn any_key(&mut self) -> String {
         let number = self.rng.random_range(0..self.shared.plan.keys);
-        format!("{}/k{number}", KEYRINGS[number % 2])
+        let kind = ["k", "k", "k", "k", "mac-", "sign-"].choose(&mut self.rng);
+        format!("{}/{}{number}", KEYRINGS[number % 2], kind.unwrap_or(&"k"))
     }
 
     /// A key that somebody was told exists; rarely any other.
@@ -348,9 +209,20 @@ impl Worker {
         known.choose(&mut self.rng).cloned()
     }
 
+    /// A known key for that purpose; rarely any other.
+    pub(super) fn key_for(&mut self, purpose: Purpose) -> Option<String> {
+        if self.rng.random_ratio(1, 40) {
+            return self.known_key();
+        }
+        let mut known = self.shared.recorder.look(known_keys);
+        known.retain(|key| purpose_of(key) == purpose);
+        known.choose(&mut self.rng).cloned()
+    }
+
     /// Soon, or just past.
     fn date_ms(&mut self) -> u64 {
-        let now = u64::try_from(elapsed().as_millis()).unwrap_or(0) + EPOCH_MS;
+        let elapsed = elapsed() + self.shared.leap.ahead();
+        let now = u64::try_from(elapsed.as_millis()).unwrap_or(0) + EPOCH_MS;
         (now + self.rng.random_range(0..40_000)).saturating_sub(2_000)
     }
 
@@ -373,9 +245,9 @@ impl Worker {
     }
 
     fn encrypt(&mut self, items: u64) -> Option<Asked> {
-        let key = self.known_key()?;
+        let key = self.key_for(Purpose::Encrypt)?;
         let first = self.shared.plaintexts.fetch_add(items, Ordering::Relaxed);
-        let plaintext = |number: u64| [CANARY, &number.to_be_bytes()].concat();
+        let plaintext = canary;
         Some(Asked::Encrypt {
             key,
             version: self
@@ -420,6 +292,7 @@ impl Worker {
     /// A recent write to send once more, mostly one that nobody knows of.
     fn repeatable(&mut self) -> Option<(String, CallId)> {
         let after = elapsed().saturating_sub(Duration::from_secs(60));
+        let after = after.max(self.shared.leap.done_at());
         let (unknown, known): (Vec<_>, Vec<_>) = self.shared.recorder.look(|history| {
             let recent = history.calls.iter().enumerate().rev();
             let recent = recent.take_while(|(_, call)| call.begun.at >= after);

@@ -10,7 +10,7 @@ const LINE_EVERY: Duration = Duration::from_secs(20);
 /// So many seeds must reach everything.
 const ENOUGH_SEEDS: u64 = 60;
 /// Rare states that a campaign must reach, besides every kind of fault.
-const RARE: [&str; 25] = [
+const RARE: [&str; 34] = [
     "leader change during a batch",
     "retry verdict",
     "snapshot installed",
@@ -28,6 +28,15 @@ const RARE: [&str; 25] = [
     "call MarkKeyCompromised",
     "call refused for what is compromised",
     "call ScheduleKeyDestruction",
+    "call GenerateMac",
+    "call VerifyMac",
+    "call Sign",
+    "call Verify",
+    "call refused for what was changed",
+    "call refused for what the key is for",
+    "call SetKeyRotation",
+    "leap of all clocks",
+    "version made by the cluster",
     "call CancelKeyDestruction",
     "key destroyed",
     "material erased",

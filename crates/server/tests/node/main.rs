@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "what does not work fails its test")]
 
 mod aliases;
+mod cells;
 mod data_keys;
 mod destruction;
 mod finding;

@@ -1,0 +1,221 @@
+//! The calls of the table, as a client makes them.
+
+use super::spec::{Call, Holder, Outcome, Version};
+use super::subjects::{Subject, TARGET};
+use crate::world::{World, reason};
+use conclave_proto::v1::crypto_service_client::CryptoServiceClient;
+use conclave_proto::v1::{self as wire, sign_request, verify_request};
+use tonic::transport::Channel;
+use tonic::{Code, Status};
+
+pub(super) const MESSAGE: &[u8] = b"cell";
+
+/// Connections of each caller, on each of which the node works at up to 256 calls.
+const CONNECTIONS: usize = 4;
+
+/// The callers' connections.
+pub(super) struct Clients(Vec<(Holder, Vec<CryptoServiceClient<Channel>>)>);
+
+impl Clients {
+    pub(super) fn of(world: &World) -> Self {
+        let connect = |holder: Holder| {
+            let clients = (0..CONNECTIONS).map(|_| world.crypto(holder.principal()));
+            (holder, clients.collect())
+        };
+        Self(Holder::ALL.map(connect).into())
+    }
+
+    pub(super) fn get(&self, holder: Holder, number: usize) -> CryptoServiceClient<Channel> {
+        let (_, clients) = self.0.iter().find(|(it, _)| *it == holder).unwrap();
+        clients[number % CONNECTIONS].clone()
+    }
+}
+
+/// A version that the caller names, or 0.
+fn number(call: Call, named: bool) -> u32 {
+    u32::from(named && call.version() == Version::Nameable)
+}
+
+/// Makes a call on a key, and says what it ended with. The version is named if `named`, and the call takes its number.
+pub(super) async fn perform(
+    client: &mut CryptoServiceClient<Channel>,
+    call: Call,
+    subject: &Subject,
+    named: bool,
+) -> Outcome {
+    let version = number(call, named);
+    let done = match call {
+        Call::Encrypt => encrypt(client, subject, version).await,
+        Call::BatchEncrypt => batch_encrypt(client, subject, version).await,
+        Call::Decrypt => decrypt(client, subject).await,
+        Call::BatchDecrypt => batch_decrypt(client, subject).await,
+        Call::GenerateDataKey => data_key(client, subject, false).await,
+        Call::RegisterDataKey => data_key(client, subject, true).await,
+        Call::DecryptDataKey => decrypt_data_key(client, subject).await,
+        Call::ReEncryptFrom => {
+            let from = subject.samples.ciphertext.clone();
+            re_encrypt(client, from, TARGET.to_owned()).await
+        }
+        Call::ReEncryptTo => {
+            let from = subject.samples.of_target.clone();
+            re_encrypt(client, from, subject.name.clone()).await
+        }
+        Call::GenerateMac => generate_mac(client, subject, version).await,
+        Call::VerifyMac => verify_mac(client, subject, version).await,
+        Call::Sign => sign(client, subject, version).await,
+        Call::Verify => verify(client, subject, version).await,
+    };
+    match done {
+        Ok(()) => Outcome::Done,
+        Err(Failed::Call(status)) => Outcome::refused(status.code(), &reason(&status)),
+        Err(Failed::Item(error)) => Outcome::refused(Code::from(error.code), &error.reason),
+    }
+}
+
+/// A call failed, or the one item of a batch.
+enum Failed {
+    Call(Status),
+    Item(wire::ItemError),
+}
+
+impl From<Status> for Failed {
+    fn from(status: Status) -> Self {
+        Self::Call(status)
+    }
+}
+
+type Crypto = CryptoServiceClient<Channel>;
+
+async fn encrypt(client: &mut Crypto, subject: &Subject, version: u32) -> Result<(), Failed> {
+    let request = wire::EncryptRequest {
+        key: subject.name.clone(),
+        version,
+        plaintext: MESSAGE.to_vec(),
+        ..wire::EncryptRequest::default()
+    };
+    client.encrypt(request).await?;
+    Ok(())
+}
+
+async fn batch_encrypt(client: &mut Crypto, subject: &Subject, version: u32) -> Result<(), Failed> {
+    use wire::batch_encrypt_response::result::Result::{Error, Ok as Done};
+    let item = wire::batch_encrypt_request::Item {
+        plaintext: MESSAGE.to_vec(),
+        aad: Vec::new(),
+    };
+    let request = wire::BatchEncryptRequest {
+        key: subject.name.clone(),
+        version,
+        items: vec![item],
+        ..wire::BatchEncryptRequest::default()
+    };
+    let results = client.batch_encrypt(request).await?.into_inner().results;
+    match results.into_iter().next().unwrap().result.unwrap() {
+        Done(_) => Ok(()),
+        Error(error) => Err(Failed::Item(error)),
+    }
+}
+
+async fn decrypt(client: &mut Crypto, subject: &Subject) -> Result<(), Failed> {
+    let request = wire::DecryptRequest {
+        ciphertext: subject.samples.ciphertext.clone(),
+        ..wire::DecryptRequest::default()
+    };
+    let opened = client.decrypt(request).await?.into_inner();
+    assert_eq!(opened.plaintext, MESSAGE);
+    Ok(())
+}
+
+async fn batch_decrypt(client: &mut Crypto, subject: &Subject) -> Result<(), Failed> {
+    use wire::batch_decrypt_response::result::Result::{Error, Ok as Done};
+    let item = wire::batch_decrypt_request::Item {
+        ciphertext: subject.samples.ciphertext.clone(),
+        aad: Vec::new(),
+    };
+    let request = wire::BatchDecryptRequest {
+        items: vec![item],
+        ..wire::BatchDecryptRequest::default()
+    };
+    let results = client.batch_decrypt(request).await?.into_inner().results;
+    match results.into_iter().next().unwrap().result.unwrap() {
+        Done(opened) => assert_eq!(opened.plaintext, MESSAGE),
+        Error(error) => return Err(Failed::Item(error)),
+    }
+    Ok(())
+}
+
+async fn data_key(client: &mut Crypto, subject: &Subject, register: bool) -> Result<(), Failed> {
+    let request = wire::GenerateDataKeyRequest {
+        key: subject.name.clone(),
+        register,
+        ..wire::GenerateDataKeyRequest::default()
+    };
+    client.generate_data_key(request).await?;
+    Ok(())
+}
+
+async fn decrypt_data_key(client: &mut Crypto, subject: &Subject) -> Result<(), Failed> {
+    let request = wire::DecryptDataKeyRequest {
+        data_key_id: subject.samples.data_key.clone().unwrap(),
+        ..wire::DecryptDataKeyRequest::default()
+    };
+    let opened = client.decrypt_data_key(request).await?.into_inner();
+    assert_eq!(opened.key, subject.name);
+    Ok(())
+}
+
+async fn re_encrypt(client: &mut Crypto, from: Vec<u8>, to: String) -> Result<(), Failed> {
+    let request = wire::ReEncryptRequest {
+        ciphertext: from,
+        destination_key: to,
+        ..wire::ReEncryptRequest::default()
+    };
+    client.re_encrypt(request).await?;
+    Ok(())
+}
+
+async fn generate_mac(client: &mut Crypto, subject: &Subject, version: u32) -> Result<(), Failed> {
+    let request = wire::GenerateMacRequest {
+        key: subject.name.clone(),
+        version,
+        message: MESSAGE.to_vec(),
+        ..wire::GenerateMacRequest::default()
+    };
+    client.generate_mac(request).await?;
+    Ok(())
+}
+
+async fn verify_mac(client: &mut Crypto, subject: &Subject, version: u32) -> Result<(), Failed> {
+    let request = wire::VerifyMacRequest {
+        key: subject.name.clone(),
+        version,
+        message: MESSAGE.to_vec(),
+        mac: subject.samples.proof(version),
+        ..wire::VerifyMacRequest::default()
+    };
+    client.verify_mac(request).await?;
+    Ok(())
+}
+
+async fn sign(client: &mut Crypto, subject: &Subject, version: u32) -> Result<(), Failed> {
+    let request = wire::SignRequest {
+        key: subject.name.clone(),
+        version,
+        input: Some(sign_request::Input::Message(MESSAGE.to_vec())),
+        ..wire::SignRequest::default()
+    };
+    client.sign(request).await?;
+    Ok(())
+}
+
+async fn verify(client: &mut Crypto, subject: &Subject, version: u32) -> Result<(), Failed> {
+    let request = wire::VerifyRequest {
+        key: subject.name.clone(),
+        version,
+        input: Some(verify_request::Input::Message(MESSAGE.to_vec())),
+        signature: subject.samples.proof(version),
+        ..wire::VerifyRequest::default()
+    };
+    client.verify(request).await?;
+    Ok(())
+}
