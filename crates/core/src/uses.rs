@@ -3,7 +3,7 @@
 use crate::codec;
 use crate::context::EncryptionContext;
 use crate::ids::{AuditSequence, KeyId, RequestId, Revision, VersionNumber};
-use crate::key::Purpose;
+use crate::key::{Algorithm, Purpose};
 use crate::names::{KeyName, PrincipalName};
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +28,12 @@ pub enum Operation {
     Sign,
     /// Verifies one.
     Verify,
+    /// Decrypts what was encrypted with the public key.
+    AsymmetricDecrypt,
+    /// Opens the secret that was encapsulated with the public key.
+    Decapsulate,
+    /// Agrees upon a secret with the owner of another key.
+    DeriveSharedSecret,
 }
 
 impl Operation {
@@ -43,6 +49,9 @@ impl Operation {
             Self::VerifyMac => "VerifyMac",
             Self::Sign => "Sign",
             Self::Verify => "Verify",
+            Self::AsymmetricDecrypt => "AsymmetricDecrypt",
+            Self::Decapsulate => "Decapsulate",
+            Self::DeriveSharedSecret => "DeriveSharedSecret",
         }
     }
 
@@ -54,8 +63,30 @@ impl Operation {
             }
             Self::GenerateMac | Self::VerifyMac => Some(Purpose::Mac),
             Self::Sign | Self::Verify => Some(Purpose::Sign),
+            Self::AsymmetricDecrypt | Self::Decapsulate => Some(Purpose::AsymmetricDecrypt),
+            Self::DeriveSharedSecret => Some(Purpose::Agree),
             Self::GenerateRandom => None,
         }
+    }
+
+    /// Whether a key of that algorithm is for it. What decrypts does not decapsulate, though both are of one purpose.
+    pub fn takes(self, algorithm: Algorithm) -> bool {
+        let decapsulates = algorithm == Algorithm::MlKem768;
+        self.purpose() == Some(algorithm.purpose())
+            && match self {
+                Self::AsymmetricDecrypt => !decapsulates,
+                Self::Decapsulate => decapsulates,
+                Self::Encrypt
+                | Self::Decrypt
+                | Self::GenerateDataKey
+                | Self::ReEncrypt
+                | Self::GenerateRandom
+                | Self::GenerateMac
+                | Self::VerifyMac
+                | Self::Sign
+                | Self::Verify
+                | Self::DeriveSharedSecret => true,
+            }
     }
 }
 
@@ -65,7 +96,7 @@ impl Operation {
 pub enum Direction {
     /// Encrypt, sign, wrap, MAC.
     Protect,
-    /// Decrypt, verify, unwrap.
+    /// Decrypt, verify, unwrap; agree, too: what the secret opens may be old, and the key alone does not tell.
     Process,
 }
 
@@ -107,6 +138,8 @@ pub enum UseRefusal {
     MacInvalid,
     /// The signature is not that of the message or digest.
     SignatureInvalid,
+    /// The public key of another is none that the key can agree with.
+    PublicKeyInvalid,
 }
 
 impl UseRefusal {
@@ -124,6 +157,7 @@ impl UseRefusal {
             Self::KeyPurpose => "KEY_PURPOSE",
             Self::MacInvalid => "MAC_INVALID",
             Self::SignatureInvalid => "SIGNATURE_INVALID",
+            Self::PublicKeyInvalid => "PUBLIC_KEY_INVALID",
         }
     }
 
@@ -140,7 +174,8 @@ impl UseRefusal {
             | Self::MaterialTampered
             | Self::KeyMismatch
             | Self::MacInvalid
-            | Self::SignatureInvalid => false,
+            | Self::SignatureInvalid
+            | Self::PublicKeyInvalid => false,
         }
     }
 }

@@ -265,6 +265,22 @@ fn later_changes() -> Vec<(&'static str, Change)> {
                 unused_for_ms: Some(7 * 86_400_000),
             },
         ),
+        (
+            "create-agreement-key",
+            Change::CreateKey {
+                spec: KeySpec {
+                    algorithm: Algorithm::EcdhP256,
+                    protection: Protection::Hsm,
+                    ..spec("payments/partners", false)
+                },
+                id: KeyId([10; 16]),
+                set: SetId([2; 16]),
+                material: Box::new(Material {
+                    wrapped: wrapped(9),
+                    public: Some(vec![10; 91].into_boxed_slice()),
+                }),
+            },
+        ),
     ]
 }
 
@@ -318,6 +334,11 @@ fn commands() -> Vec<(&'static str, Command)> {
     // By now the requests before are forgotten.
     let remembered = Change::Grant(grant(keyring(), Role::Admin));
     all.push(("grant-admin", write(92, root(), remembered)));
+    let agreement = UseRecord {
+        operation: Operation::DeriveSharedSecret,
+        ..record(0, Some(UseRefusal::PublicKeyInvalid))
+    };
+    all.push(("uses-agreement", command(batch(3, vec![agreement]))));
     all
 }
 

@@ -15,3 +15,5 @@ mod expiry;
 mod log;
 #[path = "incidents/names.rs"]
 mod names;
+#[path = "incidents/purposes.rs"]
+mod purposes;
