@@ -151,7 +151,8 @@ async fn uses(client: &Client, target: &Target<'_>) -> Vec<Made> {
         ..v1::VerifyMacRequest::default()
     };
     let (draw, renew) = (requests::data_key(key), requests::re_encrypt(blob));
-    vec![
+    let mut all = receiving(client, key).await;
+    all.extend([
         denied("Encrypt", client.encrypt(seal).await),
         denied("Decrypt", client.decrypt(open).await),
         blind(
@@ -170,6 +171,35 @@ async fn uses(client: &Client, target: &Target<'_>) -> Vec<Made> {
         denied("VerifyMac", client.verify_mac(verify).await),
         denied("Sign", client.sign(sign).await),
         denied("Verify", client.verify(verify_signature).await),
+    ]);
+    all
+}
+
+/// Uses of what others made with a public key.
+async fn receiving(client: &Client, key: &str) -> Vec<Made> {
+    let key = key.to_owned();
+    let decrypt = v1::AsymmetricDecryptRequest {
+        key: key.clone(),
+        ..v1::AsymmetricDecryptRequest::default()
+    };
+    let decapsulate = v1::DecapsulateRequest {
+        key: key.clone(),
+        ..v1::DecapsulateRequest::default()
+    };
+    let derive = v1::DeriveSharedSecretRequest {
+        key,
+        ..v1::DeriveSharedSecretRequest::default()
+    };
+    vec![
+        denied(
+            "AsymmetricDecrypt",
+            client.asymmetric_decrypt(decrypt).await,
+        ),
+        denied("Decapsulate", client.decapsulate(decapsulate).await),
+        denied(
+            "DeriveSharedSecret",
+            client.derive_shared_secret(derive).await,
+        ),
     ]
 }
 

@@ -256,7 +256,10 @@ impl TestNode {
             | Use::GenerateMac(_)
             | Use::VerifyMac(_)
             | Use::Sign(_)
-            | Use::Verify(_) => {
+            | Use::Verify(_)
+            | Use::AsymmetricDecrypt(_)
+            | Use::Decapsulate(_)
+            | Use::DeriveSharedSecret(_) => {
                 panic!("not in these tests")
             }
         })
@@ -382,6 +385,27 @@ impl CryptoService for Serving {
         &self,
         _: Request<v1::VerifyRequest>,
     ) -> Result<Response<v1::VerifyResponse>, Status> {
+        Err(Status::unimplemented("not in these tests"))
+    }
+
+    async fn asymmetric_decrypt(
+        &self,
+        _: Request<v1::AsymmetricDecryptRequest>,
+    ) -> Result<Response<v1::AsymmetricDecryptResponse>, Status> {
+        Err(Status::unimplemented("not in these tests"))
+    }
+
+    async fn decapsulate(
+        &self,
+        _: Request<v1::DecapsulateRequest>,
+    ) -> Result<Response<v1::DecapsulateResponse>, Status> {
+        Err(Status::unimplemented("not in these tests"))
+    }
+
+    async fn derive_shared_secret(
+        &self,
+        _: Request<v1::DeriveSharedSecretRequest>,
+    ) -> Result<Response<v1::DeriveSharedSecretResponse>, Status> {
         Err(Status::unimplemented("not in these tests"))
     }
 

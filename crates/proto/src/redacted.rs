@@ -2,9 +2,9 @@
 
 use crate::v1::batch_encrypt_request::Item;
 use crate::v1::{
-    DecryptResponse, EncryptRequest, GenerateDataKeyResponse, GenerateMacRequest,
-    GenerateRandomResponse, SignRequest, SubmitShareRequest, VerifyMacRequest, VerifyRequest,
-    sign_request, verify_request,
+    AsymmetricDecryptResponse, DecapsulateResponse, DecryptResponse, DeriveSharedSecretResponse,
+    EncryptRequest, GenerateDataKeyResponse, GenerateMacRequest, GenerateRandomResponse,
+    SignRequest, SubmitShareRequest, VerifyMacRequest, VerifyRequest, sign_request, verify_request,
 };
 use std::fmt;
 
@@ -150,6 +150,36 @@ impl fmt::Debug for VerifyRequest {
     }
 }
 
+impl fmt::Debug for AsymmetricDecryptResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AsymmetricDecryptResponse")
+            .field("plaintext", &Redacted(self.plaintext.len()))
+            .field("key", &self.key)
+            .field("version", &self.version)
+            .finish()
+    }
+}
+
+impl fmt::Debug for DecapsulateResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DecapsulateResponse")
+            .field("shared_secret", &Redacted(self.shared_secret.len()))
+            .field("key", &self.key)
+            .field("version", &self.version)
+            .finish()
+    }
+}
+
+impl fmt::Debug for DeriveSharedSecretResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DeriveSharedSecretResponse")
+            .field("shared_secret", &Redacted(self.shared_secret.len()))
+            .field("key", &self.key)
+            .field("version", &self.version)
+            .finish()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -249,6 +279,25 @@ mod tests {
         assert_hidden(&format!("{:?}", BatchDecryptResponse { results }));
     }
 
+    #[test]
+    fn what_others_sent_is_not_shown() {
+        let opened = AsymmetricDecryptResponse {
+            plaintext: canary(),
+            ..AsymmetricDecryptResponse::default()
+        };
+        assert_hidden(&format!("{opened:?}"));
+        let opened = DecapsulateResponse {
+            shared_secret: canary(),
+            ..DecapsulateResponse::default()
+        };
+        assert_hidden(&format!("{opened:?}"));
+        let agreed = DeriveSharedSecretResponse {
+            shared_secret: canary(),
+            ..DeriveSharedSecretResponse::default()
+        };
+        assert_hidden(&format!("{agreed:?}"));
+    }
+
     fn collect(prefix: &str, messages: &[DescriptorProto], found: &mut Vec<String>) {
         for message in messages {
             let name = format!("{prefix}.{}", message.name());
@@ -258,10 +307,8 @@ mod tests {
                 let named = |it: &&prost_types::FieldDescriptorProto| it.name() == *field;
                 message.field.iter().filter(named).any(is_bytes)
             };
-            if ["plaintext", "random", "share", "message"]
-                .iter()
-                .any(holds)
-            {
+            let secret = ["plaintext", "random", "share", "message", "shared_secret"];
+            if secret.iter().any(holds) {
                 found.push(name.clone());
             }
             collect(&name, &message.nested_type, found);
@@ -278,8 +325,11 @@ mod tests {
         }
         found.sort();
         let expected = [
+            "conclave.v1.AsymmetricDecryptResponse",
             "conclave.v1.BatchEncryptRequest.Item",
+            "conclave.v1.DecapsulateResponse",
             "conclave.v1.DecryptResponse",
+            "conclave.v1.DeriveSharedSecretResponse",
             "conclave.v1.EncryptRequest",
             "conclave.v1.EncryptedShare",
             "conclave.v1.GenerateDataKeyResponse",

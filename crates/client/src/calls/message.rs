@@ -50,10 +50,13 @@ plain!(
 );
 
 identified!(
+    AsymmetricDecryptRequest,
     BatchDecryptRequest,
     CancelRequest,
     CreateKeyRequest,
+    DecapsulateRequest,
     DecryptRequest,
+    DeriveSharedSecretRequest,
     EncryptRequest wipes plaintext,
     GenerateDataKeyRequest,
     GenerateMacRequest wipes message,

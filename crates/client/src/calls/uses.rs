@@ -69,12 +69,25 @@ uses! {
     verify_mac: VerifyMac(VerifyMacRequest) -> VerifyMacResponse;
     sign: Sign(SignRequest) -> SignResponse;
     verify: Verify(VerifyRequest) -> VerifyResponse;
+    asymmetric_decrypt: AsymmetricDecrypt(AsymmetricDecryptRequest) -> AsymmetricDecryptResponse;
+    decapsulate: Decapsulate(DecapsulateRequest) -> DecapsulateResponse;
+    derive_shared_secret: DeriveSharedSecret(DeriveSharedSecretRequest) -> DeriveSharedSecretResponse;
 }
 
 /// What a ciphertext held.
 pub struct Decrypted {
     /// In clear.
     pub plaintext: SecretBytes,
+    /// The key's name.
+    pub key: String,
+    /// The key version's number.
+    pub version: u32,
+}
+
+/// A secret that somebody else has as well.
+pub struct SharedSecret {
+    /// 32 bytes.
+    pub secret: SecretBytes,
     /// The key's name.
     pub key: String,
     /// The key version's number.
@@ -143,6 +156,55 @@ impl Client {
         let mut answer = self.use_key(request).await?;
         Ok(Decrypted {
             plaintext: SecretBytes::from_vec(mem::take(&mut answer.plaintext)),
+            key: answer.key,
+            version: answer.version,
+        })
+    }
+
+    /// Decrypts what was encrypted with a public key by RSA-OAEP with SHA-256.
+    ///
+    /// # Errors
+    /// [`ClientError::Call`] if the cluster refuses, or no node answers in time.
+    pub async fn asymmetric_decrypt(
+        &self,
+        request: v1::AsymmetricDecryptRequest,
+    ) -> Result<Decrypted, ClientError> {
+        let mut answer = self.use_key(request).await?;
+        Ok(Decrypted {
+            plaintext: SecretBytes::from_vec(mem::take(&mut answer.plaintext)),
+            key: answer.key,
+            version: answer.version,
+        })
+    }
+
+    /// Opens the secret that was encapsulated with a public key by ML-KEM-768. One that was made with another key opens
+    /// as well, to a secret that nobody else has.
+    ///
+    /// # Errors
+    /// [`ClientError::Call`] if the cluster refuses, or no node answers in time.
+    pub async fn decapsulate(
+        &self,
+        request: v1::DecapsulateRequest,
+    ) -> Result<SharedSecret, ClientError> {
+        let mut answer = self.use_key(request).await?;
+        Ok(SharedSecret {
+            secret: SecretBytes::from_vec(mem::take(&mut answer.shared_secret)),
+            key: answer.key,
+            version: answer.version,
+        })
+    }
+
+    /// Agrees upon a secret with the owner of another key. Make keys of it by a derivation.
+    ///
+    /// # Errors
+    /// [`ClientError::Call`] if the cluster refuses, or no node answers in time.
+    pub async fn derive_shared_secret(
+        &self,
+        request: v1::DeriveSharedSecretRequest,
+    ) -> Result<SharedSecret, ClientError> {
+        let mut answer = self.use_key(request).await?;
+        Ok(SharedSecret {
+            secret: SecretBytes::from_vec(mem::take(&mut answer.shared_secret)),
             key: answer.key,
             version: answer.version,
         })

@@ -4,6 +4,7 @@ mod decrypt;
 mod encrypt;
 mod mac;
 mod random;
+mod receive;
 mod reencrypt;
 mod session;
 mod sign;
@@ -295,6 +296,27 @@ impl CryptoService for CryptoApi {
         request: Request<wire::VerifyRequest>,
     ) -> Result<Response<wire::VerifyResponse>, Status> {
         single!(self, request, verify_one)
+    }
+
+    async fn asymmetric_decrypt(
+        &self,
+        request: Request<wire::AsymmetricDecryptRequest>,
+    ) -> Result<Response<wire::AsymmetricDecryptResponse>, Status> {
+        single!(self, request, asymmetric_decrypt_one)
+    }
+
+    async fn decapsulate(
+        &self,
+        request: Request<wire::DecapsulateRequest>,
+    ) -> Result<Response<wire::DecapsulateResponse>, Status> {
+        single!(self, request, decapsulate_one)
+    }
+
+    async fn derive_shared_secret(
+        &self,
+        request: Request<wire::DeriveSharedSecretRequest>,
+    ) -> Result<Response<wire::DeriveSharedSecretResponse>, Status> {
+        single!(self, request, derive_one)
     }
 
     type SessionStream = session::Replies;

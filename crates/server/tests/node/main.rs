@@ -3,7 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "what does not work fails its test")]
 
 mod destruction;
+mod pair_hsm;
 mod public_keys;
+mod receiving;
+mod receiving_inside;
 mod world;
 
 use conclave_core::Table;

@@ -1,7 +1,8 @@
 //! What can be typed.
 
 use crate::commands::{
-    access, audit, cluster, completions, crypt, custody, datakey, key, mac, random, reencrypt, sign,
+    access, audit, cluster, completions, crypt, custody, datakey, key, mac, random, receive,
+    reencrypt, sign,
 };
 use crate::output::Format;
 use crate::parse::{endpoints, timeout};
@@ -96,6 +97,12 @@ pub(crate) enum Command {
     Sign(sign::SignArgs),
     /// Verify a signature
     Verify(sign::VerifyArgs),
+    /// Decrypt what somebody encrypted with a key's public key
+    AsymmetricDecrypt(receive::AsymmetricDecryptArgs),
+    /// Open the secret that somebody encapsulated with a key's public key
+    Decapsulate(receive::DecapsulateArgs),
+    /// Agree upon a secret with the owner of another key
+    Agree(receive::AgreeArgs),
     /// Random bytes from a node's HSM
     Random(random::RandomArgs),
     /// The audit log: every use of every key
@@ -162,6 +169,13 @@ mod tests {
             "conclave sign a/b --digest 00ff --scheme ecdsa-raw --version 2",
             "conclave verify a/b --in f --signature 00ff",
             "conclave verify a/b --digest 00ff --signature-file s --scheme rsa-pkcs1-sha-512",
+            "conclave key create a/b --algorithm rsa-oaep-3072 --protection hsm",
+            "conclave key create a/b --algorithm ml-kem-768",
+            "conclave key create a/b --algorithm x25519",
+            "conclave key create a/b --algorithm ecdh-p256",
+            "conclave asymmetric-decrypt a/b --version 2 --label order-17 --in f --out g",
+            "conclave decapsulate a/b --version 1 --in f --out g",
+            "conclave agree a/b --version 1 --peer f --out g",
             "conclave key public a/b",
             "conclave key public a/b --version 3 --format jwk --out f",
             "conclave mac a/b --version 2 --verify 00ff",
@@ -198,6 +212,10 @@ mod tests {
             ("conclave mac a/b --verify 0xff", ErrorKind::ValueValidation),
             (
                 "conclave verify a/b --in f",
+                ErrorKind::MissingRequiredArgument,
+            ),
+            (
+                "conclave agree a/b --out f",
                 ErrorKind::MissingRequiredArgument,
             ),
             (

@@ -22,5 +22,9 @@ pub(crate) const TERMINAL_TEXT_BYTES_MAX: usize = 32 * 1024;
 pub(crate) const KEYS_PER_PAGE: u32 = 500;
 /// Audit records that are asked for at once.
 pub(crate) const RECORDS_PER_PAGE: u32 = 1_000;
+/// Bytes of a ciphertext under a public key: one of ML-KEM-768 has 1,088.
+pub(crate) const ASYMMETRIC_CIPHERTEXT_BYTES_MAX: usize = 4 * 1024;
+/// Bytes of a file that holds a peer's public key.
+pub(crate) const PEER_FILE_BYTES_MAX: usize = 8 * 1024;
 /// Bytes of a message whose authentication code is made.
 pub(crate) const MAC_MESSAGE_BYTES_MAX: usize = 64 * 1024;
