@@ -17,9 +17,12 @@ const FILES: [&str; 8] = [
 ];
 
 /// Messages that hold secrets: what they show of themselves is written by hand, in `src/redacted.rs`.
-const SECRET: [&str; 13] = [
+const SECRET: [&str; 16] = [
     ".conclave.v1.AsymmetricDecryptResponse",
     ".conclave.v1.BatchEncryptRequest.Item",
+    ".conclave.v1.BatchGenerateMacRequest.Item",
+    ".conclave.v1.BatchSignRequest.Item",
+    ".conclave.v1.BatchVerifyMacRequest.Item",
     ".conclave.v1.DecapsulateResponse",
     ".conclave.v1.DecryptResponse",
     ".conclave.v1.DeriveSharedSecretResponse",

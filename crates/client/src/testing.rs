@@ -259,7 +259,10 @@ impl TestNode {
             | Use::Verify(_)
             | Use::AsymmetricDecrypt(_)
             | Use::Decapsulate(_)
-            | Use::DeriveSharedSecret(_) => {
+            | Use::DeriveSharedSecret(_)
+            | Use::BatchSign(_)
+            | Use::BatchGenerateMac(_)
+            | Use::BatchVerifyMac(_) => {
                 panic!("not in these tests")
             }
         })
@@ -385,6 +388,27 @@ impl CryptoService for Serving {
         &self,
         _: Request<v1::VerifyRequest>,
     ) -> Result<Response<v1::VerifyResponse>, Status> {
+        Err(Status::unimplemented("not in these tests"))
+    }
+
+    async fn batch_sign(
+        &self,
+        _: Request<v1::BatchSignRequest>,
+    ) -> Result<Response<v1::BatchSignResponse>, Status> {
+        Err(Status::unimplemented("not in these tests"))
+    }
+
+    async fn batch_generate_mac(
+        &self,
+        _: Request<v1::BatchGenerateMacRequest>,
+    ) -> Result<Response<v1::BatchGenerateMacResponse>, Status> {
+        Err(Status::unimplemented("not in these tests"))
+    }
+
+    async fn batch_verify_mac(
+        &self,
+        _: Request<v1::BatchVerifyMacRequest>,
+    ) -> Result<Response<v1::BatchVerifyMacResponse>, Status> {
         Err(Status::unimplemented("not in these tests"))
     }
 

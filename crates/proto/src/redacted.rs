@@ -6,6 +6,7 @@ use crate::v1::{
     EncryptRequest, GenerateDataKeyResponse, GenerateMacRequest, GenerateRandomResponse,
     SignRequest, SubmitShareRequest, VerifyMacRequest, VerifyRequest, sign_request, verify_request,
 };
+use crate::v1::{batch_generate_mac_request, batch_sign_request, batch_verify_mac_request};
 use std::fmt;
 
 /// In place of a secret of so many bytes.
@@ -180,6 +181,36 @@ impl fmt::Debug for DeriveSharedSecretResponse {
     }
 }
 
+impl fmt::Debug for batch_sign_request::Item {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use batch_sign_request::item::Input;
+        let (message, digest) = match &self.input {
+            Some(Input::Message(message)) => (Some(message.as_slice()), None),
+            Some(Input::Digest(digest)) => (None, Some(digest.as_slice())),
+            None => (None, None),
+        };
+        let (input, shown) = show_input(message, digest);
+        f.debug_struct("Item").field(input, &shown).finish()
+    }
+}
+
+impl fmt::Debug for batch_generate_mac_request::Item {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Item")
+            .field("message", &Redacted(self.message.len()))
+            .finish()
+    }
+}
+
+impl fmt::Debug for batch_verify_mac_request::Item {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Item")
+            .field("message", &Redacted(self.message.len()))
+            .field("mac", &Redacted(self.mac.len()))
+            .finish()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -298,6 +329,18 @@ mod tests {
         assert_hidden(&format!("{agreed:?}"));
     }
 
+    #[test]
+    fn batches_do_not_show_their_items() {
+        let message = canary();
+        let item = batch_generate_mac_request::Item { message };
+        assert_hidden(&format!("{item:?}"));
+        let (message, mac) = (canary(), canary());
+        let item = batch_verify_mac_request::Item { message, mac };
+        assert_hidden(&format!("{item:?}"));
+        let input = Some(batch_sign_request::item::Input::Digest(canary()));
+        assert_hidden(&format!("{:?}", batch_sign_request::Item { input }));
+    }
+
     fn collect(prefix: &str, messages: &[DescriptorProto], found: &mut Vec<String>) {
         for message in messages {
             let name = format!("{prefix}.{}", message.name());
@@ -327,6 +370,9 @@ mod tests {
         let expected = [
             "conclave.v1.AsymmetricDecryptResponse",
             "conclave.v1.BatchEncryptRequest.Item",
+            "conclave.v1.BatchGenerateMacRequest.Item",
+            "conclave.v1.BatchSignRequest.Item",
+            "conclave.v1.BatchVerifyMacRequest.Item",
             "conclave.v1.DecapsulateResponse",
             "conclave.v1.DecryptResponse",
             "conclave.v1.DeriveSharedSecretResponse",

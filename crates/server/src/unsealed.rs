@@ -3,6 +3,7 @@
 //! Dropped on seal. What is in memory is wiped by its types, what is in the HSM by [`conclave_env::Hsm::clear`].
 
 mod inside;
+mod many;
 mod pairs;
 mod ready;
 mod receiving;

@@ -72,6 +72,9 @@ uses! {
     asymmetric_decrypt: AsymmetricDecrypt(AsymmetricDecryptRequest) -> AsymmetricDecryptResponse;
     decapsulate: Decapsulate(DecapsulateRequest) -> DecapsulateResponse;
     derive_shared_secret: DeriveSharedSecret(DeriveSharedSecretRequest) -> DeriveSharedSecretResponse;
+    batch_sign: BatchSign(BatchSignRequest) -> BatchSignResponse;
+    batch_generate_mac: BatchGenerateMac(BatchGenerateMacRequest) -> BatchGenerateMacResponse;
+    batch_verify_mac: BatchVerifyMac(BatchVerifyMacRequest) -> BatchVerifyMacResponse;
 }
 
 /// What a ciphertext held.
@@ -145,6 +148,12 @@ plain! {
     sign(SignRequest) -> SignResponse;
     /// Verifies a signature: an error with the reason `SIGNATURE_INVALID` if it is another message's or key's.
     verify(VerifyRequest) -> VerifyResponse;
+    /// The signatures of up to 1,024 messages or digests; each has its own result.
+    batch_sign(BatchSignRequest) -> BatchSignResponse;
+    /// The message authentication codes of up to 1,024 messages; each has its own result.
+    batch_generate_mac(BatchGenerateMacRequest) -> BatchGenerateMacResponse;
+    /// Verifies up to 1,024 codes; each has its own result.
+    batch_verify_mac(BatchVerifyMacRequest) -> BatchVerifyMacResponse;
 }
 
 impl Client {

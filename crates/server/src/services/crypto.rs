@@ -3,6 +3,7 @@
 mod decrypt;
 mod encrypt;
 mod mac;
+mod many;
 mod random;
 mod receive;
 mod reencrypt;
@@ -317,6 +318,27 @@ impl CryptoService for CryptoApi {
         request: Request<wire::DeriveSharedSecretRequest>,
     ) -> Result<Response<wire::DeriveSharedSecretResponse>, Status> {
         single!(self, request, derive_one)
+    }
+
+    async fn batch_sign(
+        &self,
+        request: Request<wire::BatchSignRequest>,
+    ) -> Result<Response<wire::BatchSignResponse>, Status> {
+        single!(self, request, sign_many)
+    }
+
+    async fn batch_generate_mac(
+        &self,
+        request: Request<wire::BatchGenerateMacRequest>,
+    ) -> Result<Response<wire::BatchGenerateMacResponse>, Status> {
+        single!(self, request, generate_macs)
+    }
+
+    async fn batch_verify_mac(
+        &self,
+        request: Request<wire::BatchVerifyMacRequest>,
+    ) -> Result<Response<wire::BatchVerifyMacResponse>, Status> {
+        single!(self, request, verify_macs)
     }
 
     type SessionStream = session::Replies;

@@ -115,7 +115,7 @@ impl Ready<'_> {
         verified.map_err(|error| self.refused(&error))
     }
 
-    fn mac_hash(&self) -> Result<MacHash, ServiceError> {
+    pub(super) fn mac_hash(&self) -> Result<MacHash, ServiceError> {
         match self.version.algorithm {
             Algorithm::HmacSha256 => Ok(MacHash::Sha256),
             Algorithm::HmacSha384 => Ok(MacHash::Sha384),
@@ -138,7 +138,7 @@ impl Ready<'_> {
         }
     }
 
-    fn refused(&self, error: &CryptoError) -> ServiceError {
+    pub(super) fn refused(&self, error: &CryptoError) -> ServiceError {
         if *error == CryptoError::WrongMac {
             ServiceError::MacInvalid {
                 key: self.version.name.to_string(),

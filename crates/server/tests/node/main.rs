@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "what does not work fails its test")]
 
+mod batches;
 mod destruction;
 mod pair_hsm;
 mod public_keys;

@@ -101,6 +101,13 @@ impl CryptoApi {
             Use::DeriveSharedSecret(it) => {
                 Done::DeriveSharedSecret(Box::pin(self.derive_one(caller, it)).await?)
             }
+            Use::BatchSign(it) => Done::BatchSign(Box::pin(self.sign_many(caller, it)).await?),
+            Use::BatchGenerateMac(it) => {
+                Done::BatchGenerateMac(Box::pin(self.generate_macs(caller, it)).await?)
+            }
+            Use::BatchVerifyMac(it) => {
+                Done::BatchVerifyMac(Box::pin(self.verify_macs(caller, it)).await?)
+            }
         })
     }
 }
@@ -122,5 +129,8 @@ fn request_id(asked: &use_request::Use) -> &[u8] {
         Use::AsymmetricDecrypt(it) => &it.request_id,
         Use::Decapsulate(it) => &it.request_id,
         Use::DeriveSharedSecret(it) => &it.request_id,
+        Use::BatchSign(it) => &it.request_id,
+        Use::BatchGenerateMac(it) => &it.request_id,
+        Use::BatchVerifyMac(it) => &it.request_id,
     }
 }
