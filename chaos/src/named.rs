@@ -35,7 +35,10 @@ pub(crate) fn material_of(key: &str) -> (v1::Algorithm, v1::Protection) {
         Purpose::Encrypt if key.ends_with(|c: char| "048".contains(c)) => {
             (v1::Algorithm::Chacha20Poly1305, protection)
         }
-        Purpose::Encrypt => (v1::Algorithm::Aes256Gcm, protection),
+        // None of the names is for the last two.
+        Purpose::Encrypt | Purpose::AsymmetricDecrypt | Purpose::Agree => {
+            (v1::Algorithm::Aes256Gcm, protection)
+        }
         Purpose::Mac => {
             let algorithm = match digit(key) % 3 {
                 0 => v1::Algorithm::HmacSha256,

@@ -284,7 +284,8 @@ async fn uses(client: &Client, target: &Target<'_>) -> Vec<Made> {
         ..v1::VerifyMacRequest::default()
     };
     let (draw, renew) = (requests::data_key(key), requests::re_encrypt(blob));
-    vec![
+    let mut all = receiving(client, key).await;
+    all.extend([
         denied("Encrypt", client.encrypt(seal).await),
         denied("Decrypt", client.decrypt(open).await),
         blind(
@@ -303,7 +304,91 @@ async fn uses(client: &Client, target: &Target<'_>) -> Vec<Made> {
         denied("VerifyMac", client.verify_mac(verify).await),
         denied("Sign", client.sign(sign).await),
         denied("Verify", client.verify(verify_signature).await),
+    ]);
+    all
+}
+
+/// Uses of what others made with a public key.
+async fn receiving(client: &Client, key: &str) -> Vec<Made> {
+    let key = key.to_owned();
+    let decrypt = v1::AsymmetricDecryptRequest {
+        key: key.clone(),
+        ..v1::AsymmetricDecryptRequest::default()
+    };
+    let decapsulate = v1::DecapsulateRequest {
+        key: key.clone(),
+        ..v1::DecapsulateRequest::default()
+    };
+    let derive = v1::DeriveSharedSecretRequest {
+        key,
+        ..v1::DeriveSharedSecretRequest::default()
+    };
+    vec![
+        batch_sign(client, &derive.key).await,
+        batch_generate_mac(client, &derive.key).await,
+        batch_verify_mac(client, &derive.key).await,
+        denied(
+            "AsymmetricDecrypt",
+            client.asymmetric_decrypt(decrypt).await,
+        ),
+        denied("Decapsulate", client.decapsulate(decapsulate).await),
+        denied(
+            "DeriveSharedSecret",
+            client.derive_shared_secret(derive).await,
+        ),
     ]
+}
+
+async fn batch_sign(client: &Client, key: &str) -> Made {
+    use v1::batch_sign_response::result::Result as It;
+    let input = Some(v1::batch_sign_request::item::Input::Message(Vec::new()));
+    let request = v1::BatchSignRequest {
+        key: key.to_owned(),
+        items: vec![v1::batch_sign_request::Item { input }],
+        ..v1::BatchSignRequest::default()
+    };
+    blind(
+        "BatchSign",
+        client.batch_sign(request).await,
+        |it: &v1::BatchSignResponse| {
+            let refused = |it: &Option<It>| matches!(it, Some(It::Error(e)) if e.code == DENIED);
+            it.results.iter().all(|it| refused(&it.result))
+        },
+    )
+}
+
+async fn batch_generate_mac(client: &Client, key: &str) -> Made {
+    use v1::batch_generate_mac_response::result::Result as It;
+    let request = v1::BatchGenerateMacRequest {
+        key: key.to_owned(),
+        items: vec![v1::batch_generate_mac_request::Item::default()],
+        ..v1::BatchGenerateMacRequest::default()
+    };
+    blind(
+        "BatchGenerateMac",
+        client.batch_generate_mac(request).await,
+        |it: &v1::BatchGenerateMacResponse| {
+            let refused = |it: &Option<It>| matches!(it, Some(It::Error(e)) if e.code == DENIED);
+            it.results.iter().all(|it| refused(&it.result))
+        },
+    )
+}
+
+async fn batch_verify_mac(client: &Client, key: &str) -> Made {
+    use v1::batch_verify_mac_response::result::Result as It;
+    let request = v1::BatchVerifyMacRequest {
+        key: key.to_owned(),
+        items: vec![v1::batch_verify_mac_request::Item::default()],
+        ..v1::BatchVerifyMacRequest::default()
+    };
+    blind(
+        "BatchVerifyMac",
+        client.batch_verify_mac(request).await,
+        |it: &v1::BatchVerifyMacResponse| {
+            let refused = |it: &Option<It>| matches!(it, Some(It::Error(e)) if e.code == DENIED);
+            it.results.iter().all(|it| refused(&it.result))
+        },
+    )
 }
 
 async fn access(client: &Client, keyring: &str) -> Vec<Made> {

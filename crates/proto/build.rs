@@ -17,10 +17,16 @@ const FILES: [&str; 8] = [
 ];
 
 /// Messages that hold secrets: what they show of themselves is written by hand, in `src/redacted.rs`.
-const SECRET: [&str; 11] = [
+const SECRET: [&str; 17] = [
+    ".conclave.v1.AsymmetricDecryptResponse",
     ".conclave.v1.BatchEncryptRequest.Item",
     ".conclave.v1.DecryptDataKeyResponse",
+    ".conclave.v1.BatchGenerateMacRequest.Item",
+    ".conclave.v1.BatchSignRequest.Item",
+    ".conclave.v1.BatchVerifyMacRequest.Item",
+    ".conclave.v1.DecapsulateResponse",
     ".conclave.v1.DecryptResponse",
+    ".conclave.v1.DeriveSharedSecretResponse",
     ".conclave.v1.EncryptRequest",
     ".conclave.v1.GenerateDataKeyResponse",
     ".conclave.v1.GenerateMacRequest",

@@ -26,7 +26,10 @@ fn by_reason(reason: &str) -> Option<&'static str> {
             "see your roles with `conclave access whoami`, and ask an administrator of the keyring"
         }
         "CIPHERTEXT_INVALID" => {
-            "check that the ciphertext is whole, and that --context is what it was encrypted with"
+            "check that the ciphertext is whole, and that --context (or --label and --version) is what it was encrypted with"
+        }
+        "PUBLIC_KEY_INVALID" => {
+            "give the peer's public key of the same curve as the key: see `conclave key get`"
         }
         "KEY_PURPOSE" => "name a key whose algorithm is for this: see `conclave key list`",
         "KEY_COMPROMISED" => {

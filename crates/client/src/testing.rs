@@ -259,7 +259,13 @@ impl TestNode {
             | Use::GenerateMac(_)
             | Use::VerifyMac(_)
             | Use::Sign(_)
-            | Use::Verify(_) => {
+            | Use::Verify(_)
+            | Use::AsymmetricDecrypt(_)
+            | Use::Decapsulate(_)
+            | Use::DeriveSharedSecret(_)
+            | Use::BatchSign(_)
+            | Use::BatchGenerateMac(_)
+            | Use::BatchVerifyMac(_) => {
                 panic!("not in these tests")
             }
         })
@@ -399,6 +405,48 @@ impl CryptoService for Serving {
         &self,
         _: Request<v1::VerifyRequest>,
     ) -> Result<Response<v1::VerifyResponse>, Status> {
+        Err(Status::unimplemented("not in these tests"))
+    }
+
+    async fn batch_sign(
+        &self,
+        _: Request<v1::BatchSignRequest>,
+    ) -> Result<Response<v1::BatchSignResponse>, Status> {
+        Err(Status::unimplemented("not in these tests"))
+    }
+
+    async fn batch_generate_mac(
+        &self,
+        _: Request<v1::BatchGenerateMacRequest>,
+    ) -> Result<Response<v1::BatchGenerateMacResponse>, Status> {
+        Err(Status::unimplemented("not in these tests"))
+    }
+
+    async fn batch_verify_mac(
+        &self,
+        _: Request<v1::BatchVerifyMacRequest>,
+    ) -> Result<Response<v1::BatchVerifyMacResponse>, Status> {
+        Err(Status::unimplemented("not in these tests"))
+    }
+
+    async fn asymmetric_decrypt(
+        &self,
+        _: Request<v1::AsymmetricDecryptRequest>,
+    ) -> Result<Response<v1::AsymmetricDecryptResponse>, Status> {
+        Err(Status::unimplemented("not in these tests"))
+    }
+
+    async fn decapsulate(
+        &self,
+        _: Request<v1::DecapsulateRequest>,
+    ) -> Result<Response<v1::DecapsulateResponse>, Status> {
+        Err(Status::unimplemented("not in these tests"))
+    }
+
+    async fn derive_shared_secret(
+        &self,
+        _: Request<v1::DeriveSharedSecretRequest>,
+    ) -> Result<Response<v1::DeriveSharedSecretResponse>, Status> {
         Err(Status::unimplemented("not in these tests"))
     }
 

@@ -39,6 +39,18 @@ pub enum Algorithm {
     Rsa4096,
     /// Signatures by ML-DSA-65 (FIPS 204), which quantum computers do not forge.
     MlDsa65,
+    /// Decryption by RSA-OAEP with SHA-256 (RFC 8017) under 2048 bits.
+    RsaOaep2048,
+    /// The same under 3072 bits.
+    RsaOaep3072,
+    /// The same under 4096 bits.
+    RsaOaep4096,
+    /// Decapsulation by ML-KEM-768 (FIPS 203), which quantum computers do not open.
+    MlKem768,
+    /// Agreement by X25519 (RFC 7748).
+    X25519,
+    /// Agreement by ECDH on P-256 (NIST SP 800-56A).
+    EcdhP256,
 }
 
 /// What a key is for. It follows from the algorithm, and a use for anything else is refused.
@@ -50,6 +62,10 @@ pub enum Purpose {
     Mac,
     /// Sign and verify.
     Sign,
+    /// Decrypt or decapsulate what others made with the public key.
+    AsymmetricDecrypt,
+    /// Agree upon a secret with the owner of another key.
+    Agree,
 }
 
 impl Purpose {
@@ -57,7 +73,7 @@ impl Purpose {
     pub fn has_public_key(self) -> bool {
         match self {
             Self::Encrypt | Self::Mac => false,
-            Self::Sign => true,
+            Self::Sign | Self::AsymmetricDecrypt | Self::Agree => true,
         }
     }
 
@@ -67,6 +83,8 @@ impl Purpose {
             Self::Encrypt => "encrypt",
             Self::Mac => "mac",
             Self::Sign => "sign",
+            Self::AsymmetricDecrypt => "asymmetric-decrypt",
+            Self::Agree => "agree",
         }
     }
 }
@@ -77,6 +95,8 @@ impl fmt::Display for Purpose {
             Self::Encrypt => "ENCRYPT",
             Self::Mac => "MAC",
             Self::Sign => "SIGN",
+            Self::AsymmetricDecrypt => "ASYMMETRIC-DECRYPT",
+            Self::Agree => "AGREE",
         })
     }
 }
@@ -97,6 +117,12 @@ impl Algorithm {
             Self::Rsa3072 => "RSA-3072",
             Self::Rsa4096 => "RSA-4096",
             Self::MlDsa65 => "ML-DSA-65",
+            Self::RsaOaep2048 => "RSA-OAEP-2048",
+            Self::RsaOaep3072 => "RSA-OAEP-3072",
+            Self::RsaOaep4096 => "RSA-OAEP-4096",
+            Self::MlKem768 => "ML-KEM-768",
+            Self::X25519 => "X25519",
+            Self::EcdhP256 => "ECDH-P256",
         }
     }
 
@@ -112,13 +138,19 @@ impl Algorithm {
             | Self::Rsa3072
             | Self::Rsa4096
             | Self::MlDsa65 => Purpose::Sign,
+            Self::RsaOaep2048 | Self::RsaOaep3072 | Self::RsaOaep4096 | Self::MlKem768 => {
+                Purpose::AsymmetricDecrypt
+            }
+            Self::X25519 | Self::EcdhP256 => Purpose::Agree,
         }
     }
 
     /// Whether keys of that protection may have it. Whether an HSM can do it, only its node knows.
     pub fn is_offered(self, protection: Protection) -> bool {
         match self {
-            Self::ChaCha20Poly1305 | Self::MlDsa65 => protection == Protection::Software,
+            Self::ChaCha20Poly1305 | Self::MlDsa65 | Self::MlKem768 | Self::X25519 => {
+                protection == Protection::Software
+            }
             Self::Aes256Gcm
             | Self::HmacSha256
             | Self::HmacSha384
@@ -128,7 +160,11 @@ impl Algorithm {
             | Self::EcdsaP384
             | Self::Rsa2048
             | Self::Rsa3072
-            | Self::Rsa4096 => true,
+            | Self::Rsa4096
+            | Self::RsaOaep2048
+            | Self::RsaOaep3072
+            | Self::RsaOaep4096
+            | Self::EcdhP256 => true,
         }
     }
 }
@@ -470,7 +506,9 @@ mod tests {
         for purpose in [Purpose::Encrypt, Purpose::Mac] {
             assert!(without.fits(purpose) && !with(44).fits(purpose));
         }
-        assert!(with(44).fits(Purpose::Sign) && !without.fits(Purpose::Sign));
+        for purpose in [Purpose::Sign, Purpose::AsymmetricDecrypt, Purpose::Agree] {
+            assert!(with(44).fits(purpose) && !without.fits(purpose));
+        }
         assert!(with(PUBLIC_KEY_BYTES_MAX).fits(Purpose::Sign));
         assert!(
             !with(PUBLIC_KEY_BYTES_MAX + 1).fits(Purpose::Sign) && !with(0).fits(Purpose::Sign)

@@ -4,7 +4,7 @@ use crate::codec;
 use crate::context::EncryptionContext;
 use crate::data_key::DataKeyUse;
 use crate::ids::{AuditSequence, KeyId, RequestId, Revision, VersionNumber};
-use crate::key::Purpose;
+use crate::key::{Algorithm, Purpose};
 use crate::names::{KeyName, PrincipalName};
 use serde::{Deserialize, Serialize};
 
@@ -33,6 +33,12 @@ pub enum Operation {
     DecryptDataKey,
     /// Gives material out, wrapped.
     ExportKey,
+    /// Decrypts what was encrypted with the public key.
+    AsymmetricDecrypt,
+    /// Opens the secret that was encapsulated with the public key.
+    Decapsulate,
+    /// Agrees upon a secret with the owner of another key.
+    DeriveSharedSecret,
 }
 
 impl Operation {
@@ -50,6 +56,9 @@ impl Operation {
             Self::Verify => "Verify",
             Self::DecryptDataKey => "DecryptDataKey",
             Self::ExportKey => "ExportKey",
+            Self::AsymmetricDecrypt => "AsymmetricDecrypt",
+            Self::Decapsulate => "Decapsulate",
+            Self::DeriveSharedSecret => "DeriveSharedSecret",
         }
     }
 
@@ -63,8 +72,32 @@ impl Operation {
             | Self::DecryptDataKey => Some(Purpose::Encrypt),
             Self::GenerateMac | Self::VerifyMac => Some(Purpose::Mac),
             Self::Sign | Self::Verify => Some(Purpose::Sign),
+            Self::AsymmetricDecrypt | Self::Decapsulate => Some(Purpose::AsymmetricDecrypt),
+            Self::DeriveSharedSecret => Some(Purpose::Agree),
             Self::GenerateRandom | Self::ExportKey => None,
         }
+    }
+
+    /// Whether a key of that algorithm is for it. What decrypts does not decapsulate, though both are of one purpose.
+    pub fn takes(self, algorithm: Algorithm) -> bool {
+        let decapsulates = algorithm == Algorithm::MlKem768;
+        self.purpose() == Some(algorithm.purpose())
+            && match self {
+                Self::AsymmetricDecrypt => !decapsulates,
+                Self::Decapsulate => decapsulates,
+                Self::Encrypt
+                | Self::Decrypt
+                | Self::GenerateDataKey
+                | Self::ReEncrypt
+                | Self::DecryptDataKey
+                | Self::ExportKey
+                | Self::GenerateRandom
+                | Self::GenerateMac
+                | Self::VerifyMac
+                | Self::Sign
+                | Self::Verify
+                | Self::DeriveSharedSecret => true,
+            }
     }
 }
 
@@ -74,7 +107,7 @@ impl Operation {
 pub enum Direction {
     /// Encrypt, sign, wrap, MAC.
     Protect,
-    /// Decrypt, verify, unwrap.
+    /// Decrypt, verify, unwrap; agree, too: what the secret opens may be old, and the key alone does not tell.
     Process,
 }
 
@@ -125,6 +158,8 @@ pub enum UseRefusal {
     ContextMismatch,
     /// The key may not leave the cluster.
     KeyNotExportable,
+    /// The public key of another is none that the key can agree with.
+    PublicKeyInvalid,
 }
 
 impl UseRefusal {
@@ -145,6 +180,7 @@ impl UseRefusal {
             Self::LimitReached => "LIMIT_REACHED",
             Self::ContextMismatch => "CONTEXT_MISMATCH",
             Self::KeyNotExportable => "KEY_NOT_EXPORTABLE",
+            Self::PublicKeyInvalid => "PUBLIC_KEY_INVALID",
         }
     }
 
@@ -164,7 +200,8 @@ impl UseRefusal {
             | Self::MacInvalid
             | Self::SignatureInvalid
             | Self::LimitReached
-            | Self::ContextMismatch => false,
+            | Self::ContextMismatch
+            | Self::PublicKeyInvalid => false,
         }
     }
 }

@@ -366,7 +366,32 @@ fn import_changes() -> Vec<(&'static str, Change)> {
                 digest: [15; 32],
             },
         ),
+        (
+            "create-agreement-key",
+            Change::CreateKey {
+                spec: KeySpec {
+                    algorithm: Algorithm::EcdhP256,
+                    protection: Protection::Hsm,
+                    ..spec("payments/partners", false)
+                },
+                id: KeyId([10; 16]),
+                set: SetId([2; 16]),
+                material: Box::new(Material {
+                    wrapped: wrapped(9),
+                    public: Some(vec![10; 91].into_boxed_slice()),
+                }),
+            },
+        ),
     ]
+}
+
+fn batch(sequence: u64, records: Vec<UseRecord>) -> Body {
+    let incarnation = 77;
+    let id = BatchId {
+        incarnation,
+        sequence,
+    };
+    Body::Uses(UseBatch { id, records })
 }
 
 /// One command of each kind, in the same order.
@@ -374,15 +399,6 @@ fn commands() -> Vec<(&'static str, Command)> {
     let form = Body::Form {
         cluster: ClusterId([1; 16]),
         admins: vec![principal("root"), principal("second")],
-    };
-    let batch = |sequence, records| {
-        Body::Uses(UseBatch {
-            id: BatchId {
-                incarnation: 77,
-                sequence,
-            },
-            records,
-        })
     };
     let root = || Actor::Principal(principal("root"));
     let mut all = vec![("form", command(form))];
@@ -461,6 +477,11 @@ fn last_commands(destroyed: Revision) -> Vec<(&'static str, Command)> {
     // By now the requests before are forgotten.
     let remembered = Change::Grant(grant(keyring(), Role::Admin));
     all.push(("grant-admin", write(92, root(), remembered)));
+    let agreement = UseRecord {
+        operation: Operation::DeriveSharedSecret,
+        ..record(0, Some(UseRefusal::PublicKeyInvalid))
+    };
+    all.push(("uses-agreement", command(batch(3, vec![agreement]))));
     all
 }
 
@@ -491,7 +512,7 @@ fn data_key_uses() -> Vec<UseRecord> {
 /// A use that the state of its time allows.
 fn counted() -> UseRecord {
     let used = UsedKey {
-        revision: Revision(38),
+        revision: Revision(39),
         alias: Some(KeyName::new("payments/pan").expect("a good name")),
         ..record(0, None).key.expect("it has one")
     };

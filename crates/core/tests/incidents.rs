@@ -19,3 +19,5 @@ mod imports;
 mod log;
 #[path = "incidents/names.rs"]
 mod names;
+#[path = "incidents/purposes.rs"]
+mod purposes;

@@ -1,5 +1,5 @@
 //! Encryption by RSA-OAEP (RFC 8017) for the asymmetric key versions at protection SOFTWARE:
-//! SHA-256 for label and mask, the label empty.
+//! SHA-256 for label and mask; the label is empty unless the caller has one.
 //!
 //! Private keys are stored as those that sign are ([`crate::sign`]). Encryption draws its seed from
 //! the operating system, inside the library: it makes another ciphertext at each call.
@@ -62,11 +62,24 @@ impl DecryptingKey {
         &self.public
     }
 
-    /// Decrypts.
+    /// Decrypts what was encrypted with the empty label.
     ///
     /// # Errors
     /// [`CryptoError::CiphertextLength`]; [`CryptoError::DoesNotOpen`], whatever else is wrong.
     pub fn decrypt(&self, ciphertext: &[u8]) -> Result<SecretBytes, CryptoError> {
+        self.decrypt_labelled(ciphertext, &[])
+    }
+
+    /// Decrypts what was encrypted with this label.
+    ///
+    /// # Errors
+    /// [`CryptoError::CiphertextLength`]; [`CryptoError::DoesNotOpen`], whatever else is wrong: who can tell a wrong
+    /// padding from a wrong label can decrypt (Manger's attack).
+    pub fn decrypt_labelled(
+        &self,
+        ciphertext: &[u8],
+        label: &[u8],
+    ) -> Result<SecretBytes, CryptoError> {
         let expected = self.size.modulus_bytes();
         if ciphertext.len() != expected {
             return Err(CryptoError::CiphertextLength {
@@ -79,7 +92,7 @@ impl DecryptingKey {
         let buffer = plaintext.expose_mut();
         let opened = self
             .key
-            .decrypt(&OAEP_SHA256_MGF1SHA256, ciphertext, buffer, None);
+            .decrypt(&OAEP_SHA256_MGF1SHA256, ciphertext, buffer, Some(label));
         let len = opened.map_err(|_| CryptoError::DoesNotOpen)?.len();
         plaintext.truncate(len);
         Ok(plaintext)
@@ -107,11 +120,19 @@ impl EncryptingKey {
         Ok(Self { size, key })
     }
 
-    /// Encrypts up to [`plaintext_bytes_max`] bytes.
+    /// Encrypts up to [`plaintext_bytes_max`] bytes, with the empty label.
     ///
     /// # Errors
     /// [`CryptoError::TooLarge`], [`CryptoError::Library`].
     pub fn encrypt(&self, plaintext: &[u8]) -> Result<Vec<u8>, CryptoError> {
+        self.encrypt_labelled(plaintext, &[])
+    }
+
+    /// Encrypts up to [`plaintext_bytes_max`] bytes, with a label that decryption must be given.
+    ///
+    /// # Errors
+    /// [`CryptoError::TooLarge`], [`CryptoError::Library`].
+    pub fn encrypt_labelled(&self, plaintext: &[u8], label: &[u8]) -> Result<Vec<u8>, CryptoError> {
         let (max, actual) = (plaintext_bytes_max(self.size), plaintext.len());
         if actual > max {
             let what = "plaintext under RSA-OAEP";
@@ -119,7 +140,12 @@ impl EncryptingKey {
         }
         let mut ciphertext = vec![0; self.key.ciphertext_size()];
         self.key
-            .encrypt(&OAEP_SHA256_MGF1SHA256, plaintext, &mut ciphertext, None)
+            .encrypt(
+                &OAEP_SHA256_MGF1SHA256,
+                plaintext,
+                &mut ciphertext,
+                Some(label),
+            )
             .map_err(|_| CryptoError::Library {
                 operation: "encrypt",
             })?;

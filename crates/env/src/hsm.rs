@@ -251,14 +251,15 @@ pub trait Hsm: Send + Sync + 'static {
         input: &[u8],
     ) -> Result<Vec<u8>, HsmError>;
 
-    /// Decrypts RSA-OAEP (SHA-256 for label and mask, the label empty) into the beginning of `out`, and says how long
-    /// the plaintext is: at most the modulus less 66 bytes.
+    /// Decrypts RSA-OAEP (SHA-256 for label and mask) into the beginning of `out`, and says how long the plaintext is:
+    /// at most the modulus less 66 bytes. Some modules take the empty label only.
     ///
     /// # Errors
-    /// [`HsmError::Refused`] if it is no ciphertext of this key, or longer than `out`.
+    /// [`HsmError::Refused`] if it is no ciphertext of this key with this label, or longer than `out`.
     async fn decrypt_oaep_sha256(
         &self,
         key: HsmKey,
+        label: &[u8],
         ciphertext: &[u8],
         out: &mut [u8],
     ) -> Result<usize, HsmError>;

@@ -2,10 +2,12 @@
 
 use crate::v1::batch_encrypt_request::Item;
 use crate::v1::{
-    DecryptDataKeyResponse, DecryptResponse, EncryptRequest, GenerateDataKeyResponse,
-    GenerateMacRequest, GenerateRandomResponse, SignRequest, SubmitShareRequest, VerifyMacRequest,
-    VerifyRequest, sign_request, verify_request,
+    AsymmetricDecryptResponse, DecapsulateResponse, DecryptDataKeyResponse, DecryptResponse,
+    DeriveSharedSecretResponse, EncryptRequest, GenerateDataKeyResponse, GenerateMacRequest,
+    GenerateRandomResponse, SignRequest, SubmitShareRequest, VerifyMacRequest, VerifyRequest,
+    sign_request, verify_request,
 };
+use crate::v1::{batch_generate_mac_request, batch_sign_request, batch_verify_mac_request};
 use std::fmt;
 
 /// In place of a secret of so many bytes.
@@ -161,6 +163,66 @@ impl fmt::Debug for VerifyRequest {
     }
 }
 
+impl fmt::Debug for AsymmetricDecryptResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AsymmetricDecryptResponse")
+            .field("plaintext", &Redacted(self.plaintext.len()))
+            .field("key", &self.key)
+            .field("version", &self.version)
+            .finish()
+    }
+}
+
+impl fmt::Debug for DecapsulateResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DecapsulateResponse")
+            .field("shared_secret", &Redacted(self.shared_secret.len()))
+            .field("key", &self.key)
+            .field("version", &self.version)
+            .finish()
+    }
+}
+
+impl fmt::Debug for DeriveSharedSecretResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DeriveSharedSecretResponse")
+            .field("shared_secret", &Redacted(self.shared_secret.len()))
+            .field("key", &self.key)
+            .field("version", &self.version)
+            .finish()
+    }
+}
+
+impl fmt::Debug for batch_sign_request::Item {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use batch_sign_request::item::Input;
+        let (message, digest) = match &self.input {
+            Some(Input::Message(message)) => (Some(message.as_slice()), None),
+            Some(Input::Digest(digest)) => (None, Some(digest.as_slice())),
+            None => (None, None),
+        };
+        let (input, shown) = show_input(message, digest);
+        f.debug_struct("Item").field(input, &shown).finish()
+    }
+}
+
+impl fmt::Debug for batch_generate_mac_request::Item {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Item")
+            .field("message", &Redacted(self.message.len()))
+            .finish()
+    }
+}
+
+impl fmt::Debug for batch_verify_mac_request::Item {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Item")
+            .field("message", &Redacted(self.message.len()))
+            .field("mac", &Redacted(self.mac.len()))
+            .finish()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -260,6 +322,37 @@ mod tests {
         assert_hidden(&format!("{:?}", BatchDecryptResponse { results }));
     }
 
+    #[test]
+    fn what_others_sent_is_not_shown() {
+        let opened = AsymmetricDecryptResponse {
+            plaintext: canary(),
+            ..AsymmetricDecryptResponse::default()
+        };
+        assert_hidden(&format!("{opened:?}"));
+        let opened = DecapsulateResponse {
+            shared_secret: canary(),
+            ..DecapsulateResponse::default()
+        };
+        assert_hidden(&format!("{opened:?}"));
+        let agreed = DeriveSharedSecretResponse {
+            shared_secret: canary(),
+            ..DeriveSharedSecretResponse::default()
+        };
+        assert_hidden(&format!("{agreed:?}"));
+    }
+
+    #[test]
+    fn batches_do_not_show_their_items() {
+        let message = canary();
+        let item = batch_generate_mac_request::Item { message };
+        assert_hidden(&format!("{item:?}"));
+        let (message, mac) = (canary(), canary());
+        let item = batch_verify_mac_request::Item { message, mac };
+        assert_hidden(&format!("{item:?}"));
+        let input = Some(batch_sign_request::item::Input::Digest(canary()));
+        assert_hidden(&format!("{:?}", batch_sign_request::Item { input }));
+    }
+
     fn collect(prefix: &str, messages: &[DescriptorProto], found: &mut Vec<String>) {
         for message in messages {
             let name = format!("{prefix}.{}", message.name());
@@ -269,10 +362,8 @@ mod tests {
                 let named = |it: &&prost_types::FieldDescriptorProto| it.name() == *field;
                 message.field.iter().filter(named).any(is_bytes)
             };
-            if ["plaintext", "random", "share", "message"]
-                .iter()
-                .any(holds)
-            {
+            let secret = ["plaintext", "random", "share", "message", "shared_secret"];
+            if secret.iter().any(holds) {
                 found.push(name.clone());
             }
             collect(&name, &message.nested_type, found);
@@ -289,9 +380,15 @@ mod tests {
         }
         found.sort();
         let expected = [
+            "conclave.v1.AsymmetricDecryptResponse",
             "conclave.v1.BatchEncryptRequest.Item",
             "conclave.v1.DecryptDataKeyResponse",
+            "conclave.v1.BatchGenerateMacRequest.Item",
+            "conclave.v1.BatchSignRequest.Item",
+            "conclave.v1.BatchVerifyMacRequest.Item",
+            "conclave.v1.DecapsulateResponse",
             "conclave.v1.DecryptResponse",
+            "conclave.v1.DeriveSharedSecretResponse",
             "conclave.v1.EncryptRequest",
             "conclave.v1.EncryptedShare",
             "conclave.v1.GenerateDataKeyResponse",

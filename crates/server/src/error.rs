@@ -69,6 +69,20 @@ pub enum ServiceError {
         /// The version's number.
         version: u32,
     },
+    /// What was encrypted with a public key does not open. Why not is not said: whoever is told can decrypt.
+    #[error(
+        "the ciphertext does not open under version {version} of key {key}: it was changed, has another label, or was \
+         made with another public key or under another version, which must then be named"
+    )]
+    DoesNotOpen {
+        /// The key's name.
+        key: String,
+        /// The version's number.
+        version: u32,
+    },
+    /// The public key of another is none that the key can agree with.
+    #[error("peer_public_key: {0}")]
+    PublicKeyInvalid(CryptoError),
     /// The ciphertext is of another key than the one named.
     #[error(
         "the ciphertext was made under key {actual}, not under {named}: name that key, or none"
@@ -209,7 +223,8 @@ impl ServiceError {
             Self::Denied(denial) => denial.refusal().as_str(),
             Self::Forbidden { .. } => "PERMISSION_DENIED",
             Self::Refused(refusal) => refusal.reason(),
-            Self::Ciphertext(_) => "CIPHERTEXT_INVALID",
+            Self::Ciphertext(_) | Self::DoesNotOpen { .. } => "CIPHERTEXT_INVALID",
+            Self::PublicKeyInvalid(_) => "PUBLIC_KEY_INVALID",
             Self::MacInvalid { .. } => "MAC_INVALID",
             Self::SignatureInvalid { .. } => "SIGNATURE_INVALID",
             Self::KeyMismatch { .. } => "KEY_MISMATCH",
@@ -246,6 +261,8 @@ impl ServiceError {
             | Self::SignatureInvalid { .. }
             | Self::ContextMismatch(_)
             | Self::WrappedKeyInvalid { .. }
+            | Self::DoesNotOpen { .. }
+            | Self::PublicKeyInvalid(_)
             | Self::KeyMismatch { .. } => Code::InvalidArgument,
             Self::Denied(denial) => denial_code(denial),
             Self::Forbidden { .. } => Code::PermissionDenied,
@@ -273,7 +290,8 @@ impl ServiceError {
     pub fn use_refusal(&self) -> Option<UseRefusal> {
         match self {
             Self::Denied(denial) => Some(denial.refusal()),
-            Self::Ciphertext(_) => Some(UseRefusal::CiphertextInvalid),
+            Self::Ciphertext(_) | Self::DoesNotOpen { .. } => Some(UseRefusal::CiphertextInvalid),
+            Self::PublicKeyInvalid(_) => Some(UseRefusal::PublicKeyInvalid),
             Self::MacInvalid { .. } => Some(UseRefusal::MacInvalid),
             Self::SignatureInvalid { .. } => Some(UseRefusal::SignatureInvalid),
             Self::KeyMismatch { .. } => Some(UseRefusal::KeyMismatch),

@@ -4,6 +4,10 @@ use std::time::Duration;
 
 /// Bytes of one plaintext, and of one AAD.
 pub const PLAINTEXT_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of the label of an RSA-OAEP ciphertext.
+pub const OAEP_LABEL_BYTES_MAX: usize = 1_024;
+/// Bytes of a peer's public key; those that agree have fewer than a hundred.
+pub const PEER_PUBLIC_KEY_BYTES_MAX: usize = 4_096;
 /// Bytes of one request as gRPC frames it.
 pub const REQUEST_BYTES_MAX: usize = 20 * 1024 * 1024;
 /// Bytes of one answer as gRPC frames it.

@@ -1,6 +1,7 @@
 //! Unwrapped versions, kept ready and bounded: one that was not used since it was last looked at goes first (the clock
 //! algorithm: a use only sets a flag, so uses do not wait for each other).
 
+use crate::unsealed::Receiving;
 use conclave_core::{KeyId, VersionNumber};
 use conclave_crypto::KeyMaterial;
 use conclave_crypto::sign::{SigningKey, VerifyingKey};
@@ -16,6 +17,8 @@ pub(crate) enum Loaded {
     Software(KeyMaterial),
     /// A private key that signs, and its public half.
     Signing(Box<Signing>),
+    /// A private key that opens what others made with its public half, or agrees with others.
+    Receiving(Box<Receiving>),
     /// Inside the HSM; of a pair with what verifies, which needs none.
     Hsm(HsmKey, Option<Box<VerifyingKey>>),
 }

@@ -28,6 +28,18 @@ pub(crate) async fn each<T: Sync, R: Send>(
     results
 }
 
+/// The same where each item takes milliseconds: on all cores however few they are.
+pub(crate) async fn each_long<T: Sync, R: Send>(
+    items: &[T],
+    work: impl Fn(&T) -> R + Sync + Send,
+) -> Vec<R> {
+    let flavor = Handle::current().runtime_flavor();
+    if matches!(flavor, RuntimeFlavor::MultiThread) {
+        return block_in_place(|| items.par_iter().map(work).collect());
+    }
+    each(items, work).await
+}
+
 /// Does one thing that takes milliseconds. The runtime's other tasks go on meanwhile.
 pub(crate) fn long<R>(work: impl FnOnce() -> R) -> R {
     let flavor = Handle::current().runtime_flavor();
@@ -46,6 +58,8 @@ mod tests {
         for count in [0, 1, PARALLEL_ITEMS_MIN, 1_000] {
             let items: Vec<usize> = (0..count).collect();
             let doubled = each(&items, |it| 2 * it).await;
+            assert!(doubled.into_iter().eq((0..count).map(|it| 2 * it)));
+            let doubled = each_long(&items, |it| 2 * it).await;
             assert!(doubled.into_iter().eq((0..count).map(|it| 2 * it)));
         }
     }

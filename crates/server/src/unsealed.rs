@@ -4,7 +4,10 @@
 
 mod imports;
 mod inside;
+mod many;
+mod pairs;
 mod ready;
+mod receiving;
 mod signing;
 
 use crate::drawn::Drawn;
@@ -22,7 +25,9 @@ use conclave_crypto::{
 use conclave_env::os::lock_for_life;
 use conclave_env::{Env, Hsm, HsmError, HsmKey, HsmKeyKind};
 pub(crate) use imports::{takes, wrap_for};
+use pairs::PairKind;
 pub(crate) use ready::Ready;
+pub(crate) use receiving::Receiving;
 use signing::signing_kind;
 use std::sync::Arc;
 
@@ -219,9 +224,9 @@ impl Unsealed {
             nonce
         };
         let mut public = None;
-        let (blob, tag) = match (protection, signing_kind(algorithm)) {
+        let (blob, tag) = match (protection, PairKind::of(algorithm)) {
             (Protection::Software, Some(kind)) => {
-                let (private, spki) = signing::generate(env, kind).await?;
+                let (private, spki) = kind.generate(env).await?;
                 public = Some(spki.into_boxed_slice());
                 let blob = wrap::wrap_private(&self.software_kek, nonce(), &binding, &private);
                 (blob, Vec::new())
@@ -309,15 +314,11 @@ impl Unsealed {
             ..
         } = version;
         let binding = self.binding(id, number, algorithm, protection);
-        let loaded = match (protection, signing_kind(algorithm)) {
+        let loaded = match (protection, PairKind::of(algorithm)) {
             (Protection::Software, Some(kind)) => {
                 let opened = wrap::unwrap_private(&self.software_kek, &binding, &wrapped.blob);
                 let private = opened.map_err(|_| tampered())?;
-                let signing = signing::prepare(kind, &private).map_err(|_| tampered())?;
-                if Some(signing.key.public_key().spki().as_slice()) != public {
-                    return Err(tampered());
-                }
-                Loaded::Signing(Box::new(signing))
+                kind.prepare(&private, public).map_err(|_| tampered())?
             }
             (Protection::Software, None) => {
                 let opened = wrap::unwrap_material(&self.software_kek, &binding, &wrapped.blob);
@@ -325,12 +326,12 @@ impl Unsealed {
                 keep_from_swap(material.expose());
                 Loaded::Software(material)
             }
-            (Protection::Hsm, signs) => {
+            (Protection::Hsm, _) => {
                 let binding = bind_public(&binding, public);
                 wrap::verify_tag(&self.integrity, &binding, &wrapped.blob, &wrapped.tag)
                     .map_err(|_| tampered())?;
-                let verifier =
-                    signs.map(|kind| signing::verifier(kind, public.unwrap_or_default()));
+                let verifier = signing_kind(algorithm)
+                    .map(|kind| signing::verifier(kind, public.unwrap_or_default()));
                 let verifier = verifier.transpose().map_err(|_| tampered())?;
                 let key = self
                     .hsm

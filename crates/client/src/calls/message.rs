@@ -56,15 +56,18 @@ plain!(
 );
 
 identified!(
+    AsymmetricDecryptRequest,
     BatchDecryptRequest,
     CancelRequest,
     CreateAliasRequest,
     CreateImportJobRequest,
     CreateKeyRequest,
     DecryptDataKeyRequest,
+    DecapsulateRequest,
     DecryptRequest,
     DeleteAliasRequest,
     DeleteDataKeyRequest,
+    DeriveSharedSecretRequest,
     EncryptRequest wipes plaintext,
     ExportKeyRequest,
     GenerateDataKeyRequest,
@@ -110,6 +113,43 @@ macro_rules! signing {
 }
 
 signing!(SignRequest of sign_request, VerifyRequest of verify_request);
+
+macro_rules! batches {
+    ($($request:ident),+) => {
+        $(
+            impl Message for v1::$request {
+                fn identify(&mut self, draw: impl FnOnce() -> Vec<u8>) {
+                    if self.request_id.is_empty() {
+                        self.request_id = draw();
+                    }
+                }
+
+                fn wipe(&mut self) {
+                    self.items.iter_mut().for_each(|item| item.message.zeroize());
+                }
+            }
+        )+
+    };
+}
+
+batches!(BatchGenerateMacRequest, BatchVerifyMacRequest);
+
+impl Message for v1::BatchSignRequest {
+    fn identify(&mut self, draw: impl FnOnce() -> Vec<u8>) {
+        if self.request_id.is_empty() {
+            self.request_id = draw();
+        }
+    }
+
+    fn wipe(&mut self) {
+        use v1::batch_sign_request::item::Input;
+        for item in &mut self.items {
+            if let Some(Input::Message(bytes) | Input::Digest(bytes)) = &mut item.input {
+                bytes.zeroize();
+            }
+        }
+    }
+}
 
 impl Message for v1::BatchEncryptRequest {
     fn identify(&mut self, draw: impl FnOnce() -> Vec<u8>) {

@@ -71,12 +71,28 @@ uses! {
     verify_mac: VerifyMac(VerifyMacRequest) -> VerifyMacResponse;
     sign: Sign(SignRequest) -> SignResponse;
     verify: Verify(VerifyRequest) -> VerifyResponse;
+    asymmetric_decrypt: AsymmetricDecrypt(AsymmetricDecryptRequest) -> AsymmetricDecryptResponse;
+    decapsulate: Decapsulate(DecapsulateRequest) -> DecapsulateResponse;
+    derive_shared_secret: DeriveSharedSecret(DeriveSharedSecretRequest) -> DeriveSharedSecretResponse;
+    batch_sign: BatchSign(BatchSignRequest) -> BatchSignResponse;
+    batch_generate_mac: BatchGenerateMac(BatchGenerateMacRequest) -> BatchGenerateMacResponse;
+    batch_verify_mac: BatchVerifyMac(BatchVerifyMacRequest) -> BatchVerifyMacResponse;
 }
 
 /// What a ciphertext held.
 pub struct Decrypted {
     /// In clear.
     pub plaintext: SecretBytes,
+    /// The key's name.
+    pub key: String,
+    /// The key version's number.
+    pub version: u32,
+}
+
+/// A secret that somebody else has as well.
+pub struct SharedSecret {
+    /// 32 bytes.
+    pub secret: SecretBytes,
     /// The key's name.
     pub key: String,
     /// The key version's number.
@@ -138,6 +154,12 @@ plain! {
     sign(SignRequest) -> SignResponse;
     /// Verifies a signature: an error with the reason `SIGNATURE_INVALID` if it is another message's or key's.
     verify(VerifyRequest) -> VerifyResponse;
+    /// The signatures of up to 1,024 messages or digests; each has its own result.
+    batch_sign(BatchSignRequest) -> BatchSignResponse;
+    /// The message authentication codes of up to 1,024 messages; each has its own result.
+    batch_generate_mac(BatchGenerateMacRequest) -> BatchGenerateMacResponse;
+    /// Verifies up to 1,024 codes; each has its own result.
+    batch_verify_mac(BatchVerifyMacRequest) -> BatchVerifyMacResponse;
 }
 
 impl Client {
@@ -149,6 +171,55 @@ impl Client {
         let mut answer = self.use_key(request).await?;
         Ok(Decrypted {
             plaintext: SecretBytes::from_vec(mem::take(&mut answer.plaintext)),
+            key: answer.key,
+            version: answer.version,
+        })
+    }
+
+    /// Decrypts what was encrypted with a public key by RSA-OAEP with SHA-256.
+    ///
+    /// # Errors
+    /// [`ClientError::Call`] if the cluster refuses, or no node answers in time.
+    pub async fn asymmetric_decrypt(
+        &self,
+        request: v1::AsymmetricDecryptRequest,
+    ) -> Result<Decrypted, ClientError> {
+        let mut answer = self.use_key(request).await?;
+        Ok(Decrypted {
+            plaintext: SecretBytes::from_vec(mem::take(&mut answer.plaintext)),
+            key: answer.key,
+            version: answer.version,
+        })
+    }
+
+    /// Opens the secret that was encapsulated with a public key by ML-KEM-768. One that was made with another key opens
+    /// as well, to a secret that nobody else has.
+    ///
+    /// # Errors
+    /// [`ClientError::Call`] if the cluster refuses, or no node answers in time.
+    pub async fn decapsulate(
+        &self,
+        request: v1::DecapsulateRequest,
+    ) -> Result<SharedSecret, ClientError> {
+        let mut answer = self.use_key(request).await?;
+        Ok(SharedSecret {
+            secret: SecretBytes::from_vec(mem::take(&mut answer.shared_secret)),
+            key: answer.key,
+            version: answer.version,
+        })
+    }
+
+    /// Agrees upon a secret with the owner of another key. Make keys of it by a derivation.
+    ///
+    /// # Errors
+    /// [`ClientError::Call`] if the cluster refuses, or no node answers in time.
+    pub async fn derive_shared_secret(
+        &self,
+        request: v1::DeriveSharedSecretRequest,
+    ) -> Result<SharedSecret, ClientError> {
+        let mut answer = self.use_key(request).await?;
+        Ok(SharedSecret {
+            secret: SecretBytes::from_vec(mem::take(&mut answer.shared_secret)),
             key: answer.key,
             version: answer.version,
         })

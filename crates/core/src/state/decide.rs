@@ -70,9 +70,10 @@ pub enum Denial {
     },
     /// The key is for something else.
     #[error(
-        "key {name} is for {purpose} ({algorithm}), and {operation} takes a key for another purpose: see `conclave key \
+        "key {name} is for {purpose} ({algorithm}), and {operation} takes a key {what}: see `conclave key \
          get`",
-        purpose = .algorithm.purpose(), algorithm = .algorithm.as_str(), operation = .operation.as_str()
+        purpose = .algorithm.purpose(), algorithm = .algorithm.as_str(), operation = .operation.as_str(),
+        what = other(*.algorithm, *.operation)
     )]
     Purpose {
         /// Of the key.
@@ -110,6 +111,15 @@ pub enum Denial {
         /// Of the key.
         keyring: String,
     },
+}
+
+/// What kind of key an operation takes instead.
+fn other(algorithm: Algorithm, operation: Operation) -> &'static str {
+    if operation.purpose() == Some(algorithm.purpose()) {
+        "of another algorithm"
+    } else {
+        "for another purpose"
+    }
 }
 
 impl Denial {
@@ -152,7 +162,7 @@ impl State {
             .ok_or_else(|| Denial::KeyNotFound(name.clone()))?;
         let name = &key.info.name;
         let algorithm = key.info.algorithm;
-        if operation.purpose() != Some(algorithm.purpose()) {
+        if !operation.takes(algorithm) {
             return Err(Denial::Purpose {
                 name: name.clone(),
                 algorithm,

@@ -66,6 +66,27 @@ fn changed_ciphertexts_do_not_open() {
 }
 
 #[test]
+fn labels_are_bound_to_ciphertexts() {
+    let key = decrypting(RsaSize::Bits2048);
+    let encrypting = EncryptingKey::new(key.public_key()).ok().unwrap();
+    for (label, other) in [
+        (&b""[..], &b"a"[..]),
+        (b"order 17", b""),
+        (b"order 17", b"order 18"),
+    ] {
+        let ciphertext = encrypting.encrypt_labelled(b"attack", label).unwrap();
+        let opened = key.decrypt_labelled(&ciphertext, label).ok().unwrap();
+        assert_eq!(opened.expose(), b"attack");
+        let refused = key.decrypt_labelled(&ciphertext, other).err();
+        assert_eq!(
+            refused,
+            Some(CryptoError::DoesNotOpen),
+            "{label:?} for {other:?}"
+        );
+    }
+}
+
+#[test]
 fn encapsulated_secrets_come_back() {
     let key = decapsulation(&[7; 64]);
     let public = PublicKey::from_spki(&key.public_key().spki()).unwrap();

@@ -312,6 +312,7 @@ impl Hsm for MemHsm {
         &self,
         _: HsmKey,
         _: &[u8],
+        _: &[u8],
         _: &mut [u8],
     ) -> Result<usize, HsmError> {
         check_offered(&HsmKeyKind::RSA_DECRYPT, lacking).map(|()| 0)

@@ -107,6 +107,12 @@ pub(super) fn algorithm(value: i32) -> Result<Algorithm, ServiceError> {
         wire::Algorithm::Rsa3072 => Ok(Algorithm::Rsa3072),
         wire::Algorithm::Rsa4096 => Ok(Algorithm::Rsa4096),
         wire::Algorithm::MlDsa65 => Ok(Algorithm::MlDsa65),
+        wire::Algorithm::RsaOaep2048 => Ok(Algorithm::RsaOaep2048),
+        wire::Algorithm::RsaOaep3072 => Ok(Algorithm::RsaOaep3072),
+        wire::Algorithm::RsaOaep4096 => Ok(Algorithm::RsaOaep4096),
+        wire::Algorithm::MlKem768 => Ok(Algorithm::MlKem768),
+        wire::Algorithm::X25519 => Ok(Algorithm::X25519),
+        wire::Algorithm::EcdhP256 => Ok(Algorithm::EcdhP256),
     }
 }
 
@@ -124,6 +130,12 @@ fn wire_algorithm(algorithm: Algorithm) -> wire::Algorithm {
         Algorithm::Rsa3072 => wire::Algorithm::Rsa3072,
         Algorithm::Rsa4096 => wire::Algorithm::Rsa4096,
         Algorithm::MlDsa65 => wire::Algorithm::MlDsa65,
+        Algorithm::RsaOaep2048 => wire::Algorithm::RsaOaep2048,
+        Algorithm::RsaOaep3072 => wire::Algorithm::RsaOaep3072,
+        Algorithm::RsaOaep4096 => wire::Algorithm::RsaOaep4096,
+        Algorithm::MlKem768 => wire::Algorithm::MlKem768,
+        Algorithm::X25519 => wire::Algorithm::X25519,
+        Algorithm::EcdhP256 => wire::Algorithm::EcdhP256,
     }
 }
 
@@ -142,7 +154,13 @@ pub(super) fn scheme(value: i32, algorithm: Algorithm) -> Result<Scheme, Service
             | Algorithm::ChaCha20Poly1305
             | Algorithm::HmacSha256
             | Algorithm::HmacSha384
-            | Algorithm::HmacSha512 => Scheme::Ed25519,
+            | Algorithm::HmacSha512
+            | Algorithm::RsaOaep2048
+            | Algorithm::RsaOaep3072
+            | Algorithm::RsaOaep4096
+            | Algorithm::MlKem768
+            | Algorithm::X25519
+            | Algorithm::EcdhP256 => Scheme::Ed25519,
         },
         It::Ed25519 => Scheme::Ed25519,
         It::EcdsaDer => Scheme::Ecdsa(EcdsaForm::Der),
@@ -190,7 +208,8 @@ pub(super) fn public_key(
         algorithm: wire_algorithm(info.algorithm).into(),
         der: public.spki(),
         pem: public.pem(),
-        jwk: public.jwk().map_err(|_| tampered())?,
+        // Only for kinds of which none is settled there is none.
+        jwk: public.jwk().unwrap_or_default(),
     })
 }
 

@@ -5,7 +5,9 @@ mod decrypt;
 mod encrypt;
 mod export;
 mod mac;
+mod many;
 mod random;
+mod receive;
 mod reencrypt;
 pub(crate) mod rewrap;
 mod session;
@@ -269,6 +271,48 @@ impl CryptoService for CryptoApi {
         request: Request<wire::VerifyRequest>,
     ) -> Result<Response<wire::VerifyResponse>, Status> {
         single!(self, request, verify_one)
+    }
+
+    async fn asymmetric_decrypt(
+        &self,
+        request: Request<wire::AsymmetricDecryptRequest>,
+    ) -> Result<Response<wire::AsymmetricDecryptResponse>, Status> {
+        single!(self, request, asymmetric_decrypt_one)
+    }
+
+    async fn decapsulate(
+        &self,
+        request: Request<wire::DecapsulateRequest>,
+    ) -> Result<Response<wire::DecapsulateResponse>, Status> {
+        single!(self, request, decapsulate_one)
+    }
+
+    async fn derive_shared_secret(
+        &self,
+        request: Request<wire::DeriveSharedSecretRequest>,
+    ) -> Result<Response<wire::DeriveSharedSecretResponse>, Status> {
+        single!(self, request, derive_one)
+    }
+
+    async fn batch_sign(
+        &self,
+        request: Request<wire::BatchSignRequest>,
+    ) -> Result<Response<wire::BatchSignResponse>, Status> {
+        single!(self, request, sign_many)
+    }
+
+    async fn batch_generate_mac(
+        &self,
+        request: Request<wire::BatchGenerateMacRequest>,
+    ) -> Result<Response<wire::BatchGenerateMacResponse>, Status> {
+        single!(self, request, generate_macs)
+    }
+
+    async fn batch_verify_mac(
+        &self,
+        request: Request<wire::BatchVerifyMacRequest>,
+    ) -> Result<Response<wire::BatchVerifyMacResponse>, Status> {
+        single!(self, request, verify_macs)
     }
 
     type SessionStream = session::Replies;

@@ -1,5 +1,6 @@
 //! Material that comes from outside, and that goes there.
 
+use super::receiving::{self, ReceivingKind, receiving_kind};
 use super::signing::signing_kind;
 use super::{FIRST_KEK, Unsealed, VersionRef, random};
 use crate::error::ServiceError;
@@ -8,8 +9,9 @@ use conclave_core::{
     Algorithm, ImportJob, ImportJobId, ImportMethod, KeyId, Material, Protection, VersionNumber,
     Wrapped,
 };
+use conclave_crypto::agree::AgreementKind;
 use conclave_crypto::oaep::{self, DecryptingKey, EncryptingKey};
-use conclave_crypto::sign::{self, SigningKey};
+use conclave_crypto::sign::{self, KeyKind, SigningKey};
 use conclave_crypto::{
     Binding, CryptoError, KeyMaterial, PrivateMaterial, RsaSize, Secret, rsa_aes, wrap,
 };
@@ -24,12 +26,18 @@ pub(crate) fn takes(algorithm: Algorithm) -> &'static str {
         | Algorithm::HmacSha384
         | Algorithm::HmacSha512 => "the 32 bytes of the key",
         Algorithm::MlDsa65 => "the 32 bytes of the seed",
+        Algorithm::MlKem768 => "the 64 bytes of the seed",
+        Algorithm::X25519 => "the 32 bytes of the private key",
         Algorithm::Ed25519
         | Algorithm::EcdsaP256
         | Algorithm::EcdsaP384
         | Algorithm::Rsa2048
         | Algorithm::Rsa3072
-        | Algorithm::Rsa4096 => "the private key as PKCS#8 in DER",
+        | Algorithm::Rsa4096
+        | Algorithm::RsaOaep2048
+        | Algorithm::RsaOaep3072
+        | Algorithm::RsaOaep4096
+        | Algorithm::EcdhP256 => "the private key as PKCS#8 in DER",
     }
 }
 
@@ -132,18 +140,21 @@ impl Unsealed {
         };
         let binding = self.binding(id, number, algorithm, Protection::Software);
         let nonce = nonce(&*env.entropy);
-        let Some(kind) = signing_kind(algorithm) else {
+        let pair = if let Some(kind) = signing_kind(algorithm) {
+            Some(signing_pair(kind, key))
+        } else {
+            receiving_kind(algorithm).map(|kind| receiving_pair(kind, key))
+        };
+        let Some(pair) = pair else {
             let material = KeyMaterial::from_slice(key.expose()).map_err(|_| invalid())?;
             let blob = wrap::wrap_material(&self.software_kek, nonce, &binding, &material);
             return Ok(wrapped(blob).into());
         };
-        let stored = sign::import(kind, key).map_err(|_| invalid())?;
-        let signing = SigningKey::new(kind, &stored).map_err(|_| invalid())?;
-        let public = signing.public_key().spki().into_boxed_slice();
+        let (stored, public) = pair.map_err(|_| invalid())?;
         let blob = wrap::wrap_private(&self.software_kek, nonce, &binding, &stored);
         Ok(Material {
             wrapped: wrapped(blob),
-            public: Some(public),
+            public: Some(public.into_boxed_slice()),
         })
     }
 
@@ -161,11 +172,45 @@ impl Unsealed {
         let blob = &version.wrapped.blob;
         let opened = wrap::unwrap_private(&self.software_kek, &binding, blob);
         let stored = opened.map_err(|_| tampered())?;
-        match signing_kind(algorithm) {
+        let encoded = match (signing_kind(algorithm), receiving_kind(algorithm)) {
+            (Some(kind), _) => Some(kind),
+            (None, Some(kind)) => pkcs8_kind(kind),
+            (None, None) => None,
+        };
+        match encoded {
             Some(kind) => sign::export(kind, &stored).map_err(|_| tampered()),
             None => Ok(stored),
         }
     }
+}
+
+/// A stored private key, and its public half in DER.
+type Pair = (PrivateMaterial, Vec<u8>);
+
+fn signing_pair(kind: KeyKind, key: &PrivateMaterial) -> Result<Pair, CryptoError> {
+    let stored = sign::import(kind, key)?;
+    let public = SigningKey::new(kind, &stored)?.public_key().spki();
+    Ok((stored, public))
+}
+
+/// The kind of key whose PKCS#8 a key that receives has, of those that travel so.
+fn pkcs8_kind(kind: ReceivingKind) -> Option<KeyKind> {
+    match kind {
+        ReceivingKind::Oaep(RsaSize::Bits2048) => Some(KeyKind::Rsa2048),
+        ReceivingKind::Oaep(RsaSize::Bits3072) => Some(KeyKind::Rsa3072),
+        ReceivingKind::Oaep(RsaSize::Bits4096) => Some(KeyKind::Rsa4096),
+        ReceivingKind::Agreement(AgreementKind::EcdhP256) => Some(KeyKind::EcdsaP256),
+        ReceivingKind::Kem | ReceivingKind::Agreement(AgreementKind::X25519) => None,
+    }
+}
+
+fn receiving_pair(kind: ReceivingKind, key: &PrivateMaterial) -> Result<Pair, CryptoError> {
+    let stored = match pkcs8_kind(kind) {
+        Some(kind) => sign::import(kind, key)?,
+        None => PrivateMaterial::from_slice(key.expose())?,
+    };
+    let public = receiving::prepare(kind, &stored)?.public_key().spki();
+    Ok((stored, public))
 }
 
 /// Wraps material under somebody's public key.

@@ -5,9 +5,10 @@ use crate::error::ServiceError;
 use crate::loaded::Loaded;
 use conclave_core::Algorithm;
 use conclave_crypto::sign::{self, EcdsaForm, Hash, Input, KeyKind, Scheme};
-use conclave_crypto::{CryptoError, MacHash, Secret};
+use conclave_crypto::{CryptoError, MacHash, Secret, SecretBytes};
 use conclave_env::hsm::{HsmHash, RsaSize, SignatureScheme};
 use conclave_env::{HsmError, HsmKey, HsmKeyKind};
+use zeroize::Zeroizing;
 
 /// The kind of key that an algorithm takes in an HSM; `None` if no HSM has one.
 pub(super) fn kind(algorithm: Algorithm) -> Option<HsmKeyKind> {
@@ -22,7 +23,14 @@ pub(super) fn kind(algorithm: Algorithm) -> Option<HsmKeyKind> {
         Algorithm::Rsa2048 => Some(HsmKeyKind::RsaSign(RsaSize::Bits2048)),
         Algorithm::Rsa3072 => Some(HsmKeyKind::RsaSign(RsaSize::Bits3072)),
         Algorithm::Rsa4096 => Some(HsmKeyKind::RsaSign(RsaSize::Bits4096)),
-        Algorithm::ChaCha20Poly1305 | Algorithm::MlDsa65 => None,
+        Algorithm::RsaOaep2048 => Some(HsmKeyKind::RsaDecrypt(RsaSize::Bits2048)),
+        Algorithm::RsaOaep3072 => Some(HsmKeyKind::RsaDecrypt(RsaSize::Bits3072)),
+        Algorithm::RsaOaep4096 => Some(HsmKeyKind::RsaDecrypt(RsaSize::Bits4096)),
+        Algorithm::EcdhP256 => Some(HsmKeyKind::EcdhP256),
+        Algorithm::ChaCha20Poly1305
+        | Algorithm::MlDsa65
+        | Algorithm::MlKem768
+        | Algorithm::X25519 => None,
     }
 }
 
@@ -74,7 +82,9 @@ impl Ready<'_> {
         unsealed.versions.forget(version.id, version.number);
         match &*unsealed.load(version).await? {
             Loaded::Hsm(key, _) => Ok(*key),
-            Loaded::Software(_) | Loaded::Signing(_) => Err(ServiceError::Contended),
+            Loaded::Software(_) | Loaded::Signing(_) | Loaded::Receiving(_) => {
+                Err(ServiceError::Contended)
+            }
         }
     }
 
@@ -142,5 +152,52 @@ impl Ready<'_> {
             return sign::raw_to_der(kind, &made).map_err(|error| self.not_signed(&error));
         }
         Ok(made)
+    }
+
+    /// What was encrypted by RSA-OAEP, decrypted inside the HSM; `None` if it does not open.
+    pub(super) async fn decrypt_inside(
+        &self,
+        key: HsmKey,
+        ciphertext: &[u8],
+        label: &[u8],
+    ) -> Result<Option<SecretBytes>, ServiceError> {
+        let hsm = &*self.unsealed.hsm;
+        let mut plaintext = Zeroizing::new(vec![0; ciphertext.len()]);
+        let out = plaintext.as_mut_slice();
+        let read = match hsm.decrypt_oaep_sha256(key, label, ciphertext, out).await {
+            Err(HsmError::KeyGone) => {
+                let key = self.reload().await?;
+                hsm.decrypt_oaep_sha256(key, label, ciphertext, out).await
+            }
+            answer => answer,
+        };
+        match read {
+            Ok(bytes) => {
+                plaintext.truncate(bytes);
+                Ok(Some(SecretBytes::from_vec(std::mem::take(&mut *plaintext))))
+            }
+            Err(HsmError::Refused { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The secret shared with the owner of a point, computed inside the HSM; `None` if it takes no such point.
+    pub(super) async fn agree_inside(
+        &self,
+        key: HsmKey,
+        point: &[u8],
+    ) -> Result<Option<Secret<32>>, ServiceError> {
+        let hsm = &*self.unsealed.hsm;
+        let mut shared = Secret::zeroed();
+        let out = shared.expose_mut();
+        let agreed = match hsm.derive_ecdh(key, point, out).await {
+            Err(HsmError::KeyGone) => hsm.derive_ecdh(self.reload().await?, point, out).await,
+            answer => answer,
+        };
+        match agreed {
+            Ok(()) => Ok(Some(shared)),
+            Err(HsmError::Refused { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     }
 }

@@ -37,7 +37,13 @@ impl Ready<'_> {
                 | Algorithm::Rsa2048
                 | Algorithm::Rsa3072
                 | Algorithm::Rsa4096
-                | Algorithm::MlDsa65,
+                | Algorithm::MlDsa65
+                | Algorithm::RsaOaep2048
+                | Algorithm::RsaOaep3072
+                | Algorithm::RsaOaep4096
+                | Algorithm::MlKem768
+                | Algorithm::X25519
+                | Algorithm::EcdhP256,
                 _,
             ) => Err(ServiceError::Outdated),
         }
@@ -47,7 +53,7 @@ impl Ready<'_> {
     pub fn material(&self) -> Option<&KeyMaterial> {
         match &*self.loaded {
             Loaded::Software(material) => Some(material),
-            Loaded::Signing(_) | Loaded::Hsm(..) => None,
+            Loaded::Signing(_) | Loaded::Receiving(_) | Loaded::Hsm(..) => None,
         }
     }
 
@@ -73,7 +79,7 @@ impl Ready<'_> {
                 let label = message::prk_hsm_message(salt);
                 Ok(MessagePrk::new(self.hmac_inside(*key, &label).await?))
             }
-            Loaded::Signing(_) => Err(ServiceError::Outdated),
+            Loaded::Signing(_) | Loaded::Receiving(_) => Err(ServiceError::Outdated),
         }
     }
 
@@ -88,7 +94,7 @@ impl Ready<'_> {
                 mac::generate(hash, material, message).map_err(|error| self.refused(&error))
             }
             Loaded::Hsm(key, _) => self.mac_inside(*key, hash, message).await,
-            Loaded::Signing(_) => Err(ServiceError::Outdated),
+            Loaded::Signing(_) | Loaded::Receiving(_) => Err(ServiceError::Outdated),
         }
     }
 
@@ -104,12 +110,12 @@ impl Ready<'_> {
                 let made = self.mac_inside(*key, hash, message).await?;
                 mac::compare(&made, given)
             }
-            Loaded::Signing(_) => return Err(ServiceError::Outdated),
+            Loaded::Signing(_) | Loaded::Receiving(_) => return Err(ServiceError::Outdated),
         };
         verified.map_err(|error| self.refused(&error))
     }
 
-    fn mac_hash(&self) -> Result<MacHash, ServiceError> {
+    pub(super) fn mac_hash(&self) -> Result<MacHash, ServiceError> {
         match self.version.algorithm {
             Algorithm::HmacSha256 => Ok(MacHash::Sha256),
             Algorithm::HmacSha384 => Ok(MacHash::Sha384),
@@ -122,11 +128,17 @@ impl Ready<'_> {
             | Algorithm::Rsa2048
             | Algorithm::Rsa3072
             | Algorithm::Rsa4096
-            | Algorithm::MlDsa65 => Err(ServiceError::Outdated),
+            | Algorithm::MlDsa65
+            | Algorithm::RsaOaep2048
+            | Algorithm::RsaOaep3072
+            | Algorithm::RsaOaep4096
+            | Algorithm::MlKem768
+            | Algorithm::X25519
+            | Algorithm::EcdhP256 => Err(ServiceError::Outdated),
         }
     }
 
-    fn refused(&self, error: &CryptoError) -> ServiceError {
+    pub(super) fn refused(&self, error: &CryptoError) -> ServiceError {
         if *error == CryptoError::WrongMac {
             ServiceError::MacInvalid {
                 key: self.version.name.to_string(),

@@ -23,7 +23,13 @@ pub(crate) fn signing_kind(algorithm: Algorithm) -> Option<KeyKind> {
         | Algorithm::ChaCha20Poly1305
         | Algorithm::HmacSha256
         | Algorithm::HmacSha384
-        | Algorithm::HmacSha512 => None,
+        | Algorithm::HmacSha512
+        | Algorithm::RsaOaep2048
+        | Algorithm::RsaOaep3072
+        | Algorithm::RsaOaep4096
+        | Algorithm::MlKem768
+        | Algorithm::X25519
+        | Algorithm::EcdhP256 => None,
     }
 }
 
@@ -64,8 +70,8 @@ pub(super) fn prepare(kind: KeyKind, private: &PrivateMaterial) -> Result<Signin
 
 /// What only a lack of memory or randomness makes fail.
 #[expect(clippy::needless_pass_by_value, reason = "maps an error")]
-fn failed(error: CryptoError) -> ServiceError {
-    tracing::error!(%error, "a key that signs could not be made");
+pub(super) fn failed(error: CryptoError) -> ServiceError {
+    tracing::error!(%error, "a private key could not be made");
     ServiceError::Contended
 }
 
@@ -87,7 +93,7 @@ impl Ready<'_> {
         let key = match &*self.loaded {
             Loaded::Signing(signing) => &signing.key,
             Loaded::Hsm(key, _) => return self.sign_inside(*key, kind, scheme, input).await,
-            Loaded::Software(_) => return Err(ServiceError::Outdated),
+            Loaded::Software(_) | Loaded::Receiving(_) => return Err(ServiceError::Outdated),
         };
         let signed = match scheme {
             // Milliseconds, where the others take a fraction of one.
@@ -110,7 +116,9 @@ impl Ready<'_> {
         let verifier = match &*self.loaded {
             Loaded::Signing(signing) => &signing.verifier,
             Loaded::Hsm(_, Some(verifier)) => &**verifier,
-            Loaded::Hsm(_, None) | Loaded::Software(_) => return Err(ServiceError::Outdated),
+            Loaded::Hsm(_, None) | Loaded::Software(_) | Loaded::Receiving(_) => {
+                return Err(ServiceError::Outdated);
+            }
         };
         let outcome = verifier.verify(scheme, input, signature);
         outcome.map_err(|error| self.not_signed(&error))

@@ -48,7 +48,7 @@ impl Cell<'_> {
 
     fn expected(&self) -> Outcome {
         let states = (self.subject.state, self.version_used());
-        expected(self.call, self.subject.purpose(), states, self.holder)
+        expected(self.call, self.subject.algorithm, states, self.holder)
     }
 
     fn describe(&self, outcome: &Outcome) -> String {
@@ -131,7 +131,7 @@ async fn try_all(clients: &Clients, cells: &[Cell<'_>], table: &mut Table) {
             Holder::User => 0,
             Holder::UserOfCompromised => 1,
         };
-        if cell.call.purpose() == purpose {
+        if cell.call.takes(cell.subject.algorithm) {
             let of_purpose = table.seen.entry(purpose).or_default();
             let states = (cell.subject.state, cell.version_used(), cell.call);
             let both = of_purpose.entry(states);

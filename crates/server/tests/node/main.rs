@@ -3,13 +3,17 @@
 #![expect(clippy::unwrap_used, reason = "what does not work fails its test")]
 
 mod aliases;
+mod batches;
 mod cells;
 mod data_keys;
 mod destruction;
 mod finding;
 mod history;
 mod imports;
+mod pair_hsm;
 mod public_keys;
+mod receiving;
+mod receiving_inside;
 mod world;
 
 use conclave_core::Table;

@@ -40,7 +40,7 @@ async fn sign(world: &World, name: &str) -> Result<Vec<u8>, Status> {
 }
 
 /// Puts one public key in the place of another in the node's storage.
-fn replace(world: &World, old: &[u8], new: &[u8]) {
+pub(crate) fn replace(world: &World, old: &[u8], new: &[u8]) {
     let tables = &["versions"];
     let name = "state";
     let state = world.storage.open(Database { name, tables }).unwrap();

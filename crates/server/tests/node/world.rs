@@ -8,7 +8,7 @@
 use conclave_core::{ClusterId, NodeId, PrincipalName, TimeMs};
 use conclave_crypto::{ShareFile, decrypt_with, generate_identity};
 use conclave_env::mem::{MemClock, MemEntropy, MemHsm, MemNetwork, MemStorage};
-use conclave_env::{Env, Expect, Network as _, RemoteIdentity, StoreError};
+use conclave_env::{Env, Expect, Hsm, Network as _, RemoteIdentity, StoreError};
 use conclave_proto::v1::access_service_client::AccessServiceClient;
 use conclave_proto::v1::audit_service_client::AuditServiceClient;
 use conclave_proto::v1::crypto_service_client::CryptoServiceClient;
@@ -31,6 +31,8 @@ const API: &str = "127.0.0.1:7101";
 pub(crate) struct World {
     pub(crate) storage: MemStorage,
     pub(crate) hsm: Arc<MemHsm>,
+    /// What the node is given: `hsm`, or something in front of it.
+    front: Arc<dyn Hsm>,
     pub(crate) shares: Vec<ShareFile>,
     network: MemNetwork,
     pub(crate) clock: Arc<MemClock>,
@@ -60,9 +62,15 @@ pub(crate) fn reason(status: &Status) -> String {
 impl World {
     /// A formatted node that runs, sealed and without custody.
     pub(crate) async fn start() -> Self {
+        let hsm = Arc::new(MemHsm::seeded(1));
+        Self::start_with(hsm.clone(), hsm).await
+    }
+
+    async fn start_with(hsm: Arc<MemHsm>, front: Arc<dyn Hsm>) -> Self {
         let mut world = Self {
             storage: MemStorage::new(),
-            hsm: Arc::new(MemHsm::seeded(1)),
+            hsm,
+            front,
             shares: Vec::new(),
             network: MemNetwork::new(RemoteIdentity::Node(NodeId(1))),
             clock: Arc::new(MemClock::new(TimeMs(1_800_000_000_000))),
@@ -84,7 +92,7 @@ impl World {
             entropy: Arc::new(MemEntropy::new(self.starts)),
             network: Arc::new(self.network.clone()),
             storage: Arc::new(self.storage.clone()),
-            hsm: self.hsm.clone(),
+            hsm: self.front.clone(),
         };
         self.node = Some(Node::start(env, config()).await.unwrap());
         let mut custody = self.custody("admin");
@@ -110,7 +118,23 @@ impl World {
 
     /// A world whose node is unsealed, where `app` may use keyring `demo` and `demo/first` exists.
     pub(crate) async fn unsealed() -> Self {
-        let mut world = Self::start().await;
+        Self::start().await.unseal().await
+    }
+
+    /// The same with something in front of the HSM.
+    pub(crate) async fn unsealed_behind(front: fn(Arc<MemHsm>) -> Arc<dyn Hsm>) -> Self {
+        let hsm = Arc::new(MemHsm::seeded(1));
+        let front = front(hsm.clone());
+        Self::start_with(hsm, front).await.unseal().await
+    }
+
+    /// Has whatever is in front of the HSM forget what it holds itself.
+    pub(crate) async fn forget_pairs(&self) {
+        self.front.ping().await.unwrap();
+    }
+
+    async fn unseal(self) -> Self {
+        let mut world = self;
         world.hold_ceremony().await;
         world.grant("app", "demo").await;
         world.create("demo/first", wire::Protection::Software).await;

@@ -2,7 +2,7 @@
 
 use crate::commands::{
     access, alias, audit, cluster, completions, crypt, custody, datakey, import, key, mac, random,
-    reencrypt, sign,
+    receive, reencrypt, sign,
 };
 use crate::output::Format;
 use crate::parse::{endpoints, timeout};
@@ -104,6 +104,12 @@ pub(crate) enum Command {
     Sign(sign::SignArgs),
     /// Verify a signature
     Verify(sign::VerifyArgs),
+    /// Decrypt what somebody encrypted with a key's public key
+    AsymmetricDecrypt(receive::AsymmetricDecryptArgs),
+    /// Open the secret that somebody encapsulated with a key's public key
+    Decapsulate(receive::DecapsulateArgs),
+    /// Agree upon a secret with the owner of another key
+    Agree(receive::AgreeArgs),
     /// Random bytes from a node's HSM
     Random(random::RandomArgs),
     /// The audit log: every use of every key
@@ -198,6 +204,13 @@ mod tests {
         "conclave key public a/b",
         "conclave key public a/b --version 3 --format jwk --out f",
         "conclave mac a/b --version 2 --verify 00ff",
+        "conclave key create a/b --algorithm rsa-oaep-3072 --protection hsm",
+        "conclave key create a/b --algorithm ml-kem-768",
+        "conclave key create a/b --algorithm x25519",
+        "conclave key create a/b --algorithm ecdh-p256",
+        "conclave asymmetric-decrypt a/b --version 2 --label order-17 --in f --out g",
+        "conclave decapsulate a/b --version 1 --in f --out g",
+        "conclave agree a/b --version 1 --peer f --out g",
         "conclave random 32",
         "conclave audit list --start 3 --limit 7",
         "conclave audit tail",
@@ -230,6 +243,10 @@ mod tests {
             ErrorKind::ValueValidation,
         ),
         ("conclave random 0", ErrorKind::ValueValidation),
+        (
+            "conclave agree a/b --out f",
+            ErrorKind::MissingRequiredArgument,
+        ),
         ("conclave key label a/b", ErrorKind::MissingRequiredArgument),
         ("conclave key label a/b k", ErrorKind::ValueValidation),
         ("conclave alias set a/x b", ErrorKind::ValueValidation),

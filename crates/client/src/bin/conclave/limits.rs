@@ -30,5 +30,9 @@ pub(crate) const REWRAP_LOOK_INTERVAL: Duration = Duration::from_millis(500);
 pub(crate) const RECORDS_PER_PAGE: u32 = 1_000;
 /// Bytes of a file with a key, in whatever encoding.
 pub(crate) const MATERIAL_BYTES_MAX: usize = 16 * 1024;
+/// Bytes of a ciphertext under a public key: one of ML-KEM-768 has 1,088.
+pub(crate) const ASYMMETRIC_CIPHERTEXT_BYTES_MAX: usize = 4 * 1024;
+/// Bytes of a file that holds a peer's public key.
+pub(crate) const PEER_FILE_BYTES_MAX: usize = 8 * 1024;
 /// Bytes of a message whose authentication code is made.
 pub(crate) const MAC_MESSAGE_BYTES_MAX: usize = 64 * 1024;

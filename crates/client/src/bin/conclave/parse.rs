@@ -265,6 +265,24 @@ pub(crate) enum Algorithm {
     /// Sign and verify; quantum computers do not forge these
     #[value(name = "ml-dsa-65")]
     MlDsa65,
+    /// Decrypt what others encrypt with the public key
+    #[value(name = "rsa-oaep-2048")]
+    RsaOaep2048,
+    /// The same, longer
+    #[value(name = "rsa-oaep-3072")]
+    RsaOaep3072,
+    /// The same, longest
+    #[value(name = "rsa-oaep-4096")]
+    RsaOaep4096,
+    /// Open secrets that others encapsulate with the public key; quantum computers do not open these
+    #[value(name = "ml-kem-768")]
+    MlKem768,
+    /// Agree upon secrets with the owners of other keys, at protection software only
+    #[value(name = "x25519")]
+    X25519,
+    /// The same on P-256
+    #[value(name = "ecdh-p256")]
+    EcdhP256,
 }
 
 /// How a signature is made.
@@ -334,6 +352,12 @@ impl From<Algorithm> for v1::Algorithm {
             Algorithm::Rsa3072 => Self::Rsa3072,
             Algorithm::Rsa4096 => Self::Rsa4096,
             Algorithm::MlDsa65 => Self::MlDsa65,
+            Algorithm::RsaOaep2048 => Self::RsaOaep2048,
+            Algorithm::RsaOaep3072 => Self::RsaOaep3072,
+            Algorithm::RsaOaep4096 => Self::RsaOaep4096,
+            Algorithm::MlKem768 => Self::MlKem768,
+            Algorithm::X25519 => Self::X25519,
+            Algorithm::EcdhP256 => Self::EcdhP256,
         }
     }
 }

@@ -161,7 +161,9 @@ async fn what_is_not_offered_is_unsupported(hsm: &dyn Hsm, root: HsmKey, kind: H
     }
     if HsmKeyKind::RSA_DECRYPT.contains(&kind) && is_last_of(&HsmKeyKind::RSA_DECRYPT) {
         let mut out = [0; 256];
-        let read = hsm.decrypt_oaep_sha256(root, RSA_2048_OAEP, &mut out).await;
+        let read = hsm
+            .decrypt_oaep_sha256(root, &[], RSA_2048_OAEP, &mut out)
+            .await;
         assert_unsupported(&read, kind);
     }
 }
@@ -211,7 +213,9 @@ async fn useless_for_all_others(hsm: &dyn Hsm, key: HsmKey, kind: HsmKeyKind) {
     }
     if !HsmKeyKind::RSA_DECRYPT.contains(&kind) {
         let mut out = [0; 256];
-        let read = hsm.decrypt_oaep_sha256(key, RSA_2048_OAEP, &mut out).await;
+        let read = hsm
+            .decrypt_oaep_sha256(key, &[], RSA_2048_OAEP, &mut out)
+            .await;
         assert_not_for_this(&read, kind);
         assert_eq!(out, [0; 256]);
     }
@@ -304,7 +308,9 @@ async fn serves((hsm, root): (&dyn Hsm, HsmKey), key: HsmKey, public: &[u8], kin
         agrees((hsm, root), key, public).await;
     }
     if HsmKeyKind::RSA_DECRYPT.contains(&kind) {
-        let read = hsm.decrypt_oaep_sha256(key, &[7; 256], &mut [0; 256]).await;
+        let read = hsm
+            .decrypt_oaep_sha256(key, &[], &[7; 256], &mut [0; 256])
+            .await;
         assert_refused(&read, &kind);
     }
 }
@@ -393,21 +399,28 @@ async fn a_key_made_outside_is_understood(hsm: &dyn Hsm, root: HsmKey) {
 async fn decrypts_what_is_its_own(hsm: &dyn Hsm, key: HsmKey) {
     let length = RSA_2048_PLAINTEXT.len();
     let mut out = [0; 190];
-    let read = hsm.decrypt_oaep_sha256(key, RSA_2048_OAEP, &mut out).await;
+    let read = hsm
+        .decrypt_oaep_sha256(key, &[], RSA_2048_OAEP, &mut out)
+        .await;
     assert_eq!(read, Ok(length));
     assert_eq!(&out[..length], RSA_2048_PLAINTEXT);
     let mut short = [0; 18];
     let read = hsm
-        .decrypt_oaep_sha256(key, RSA_2048_OAEP, &mut short)
+        .decrypt_oaep_sha256(key, &[], RSA_2048_OAEP, &mut short)
         .await;
     assert_refused(&read, &"a short buffer");
     assert_eq!(short, [0; 18]);
+    let mut other = [0; 190];
+    let read = hsm
+        .decrypt_oaep_sha256(key, b"label", RSA_2048_OAEP, &mut other)
+        .await;
+    assert_refused(&read, &"another label");
     let mut damaged = RSA_2048_OAEP.to_vec();
     damaged[100] ^= 1;
     let longer = [RSA_2048_OAEP, &[0]].concat();
     for wrong in [&damaged, &longer, &damaged[..255], &[0xFF; 256], &[]] {
         let mut out = [0; 190];
-        let read = hsm.decrypt_oaep_sha256(key, wrong, &mut out).await;
+        let read = hsm.decrypt_oaep_sha256(key, &[], wrong, &mut out).await;
         assert_refused(&read, &wrong.len());
         assert_eq!(out, [0; 190]);
     }

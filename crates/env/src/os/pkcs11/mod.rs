@@ -288,6 +288,7 @@ impl Hsm for Pkcs11Hsm {
     async fn decrypt_oaep_sha256(
         &self,
         key: HsmKey,
+        label: &[u8],
         ciphertext: &[u8],
         out: &mut [u8],
     ) -> Result<usize, HsmError> {
@@ -296,10 +297,10 @@ impl Hsm for Pkcs11Hsm {
         if ciphertext.len() > RsaSize::Bits4096.bytes() {
             return Err(HsmError::Refused { operation });
         }
-        let ciphertext = ciphertext.to_vec();
+        let (label, ciphertext) = (label.to_vec(), ciphertext.to_vec());
         let plaintext = self
             .on_pool(operation, [key], move |session, [key]| {
-                private::decrypt(session, key, &ciphertext)
+                private::decrypt(session, key, &label, &ciphertext)
             })
             .await?;
         let beginning = out.get_mut(..plaintext.len());

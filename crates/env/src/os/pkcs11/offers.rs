@@ -241,7 +241,8 @@ fn prove_oaep(session: &Session) -> Result<(), Fault> {
     ];
     let public = session.create_object(&public)?;
     objects::with_temporary(session, public, || {
-        let ciphertext = session.encrypt(&private::oaep(HsmHash::Sha256), public, b"secret")?;
+        let ciphertext =
+            session.encrypt(&private::oaep(HsmHash::Sha256, &[]), public, b"secret")?;
         let expected = RsaSize::Bits2048.bytes();
         Ok(crate::hsm::check_length(
             "encrypt",

@@ -266,14 +266,21 @@ fn hash_mechanisms(hash: HsmHash) -> (MechanismType, PkcsMgfType) {
     }
 }
 
-pub(super) fn oaep(hash: HsmHash) -> Mechanism<'static> {
+pub(super) fn oaep(hash: HsmHash, label: &[u8]) -> Mechanism<'_> {
     let (hash, mgf) = hash_mechanisms(hash);
-    Mechanism::RsaPkcsOaep(PkcsOaepParams::new(hash, mgf, PkcsOaepSource::empty()))
+    // Some modules want no pointer at all to a label of no bytes.
+    let source = if label.is_empty() {
+        PkcsOaepSource::empty()
+    } else {
+        PkcsOaepSource::data_specified(label)
+    };
+    Mechanism::RsaPkcsOaep(PkcsOaepParams::new(hash, mgf, source))
 }
 
 pub(super) fn decrypt(
     session: &Session,
     key: Held,
+    label: &[u8],
     ciphertext: &[u8],
 ) -> Result<Zeroizing<Vec<u8>>, Fault> {
     let HsmKeyKind::RsaDecrypt(size) = key.kind else {
@@ -282,7 +289,7 @@ pub(super) fn decrypt(
     if ciphertext.len() != size.bytes() {
         return Err(HsmError::Refused { operation: DECRYPT }.into());
     }
-    let plaintext = session.decrypt(&oaep(HsmHash::Sha256), key.object, ciphertext)?;
+    let plaintext = session.decrypt(&oaep(HsmHash::Sha256, label), key.object, ciphertext)?;
     Ok(Zeroizing::new(plaintext))
 }
 

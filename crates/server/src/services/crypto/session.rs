@@ -96,6 +96,22 @@ impl CryptoApi {
             Use::VerifyMac(it) => Done::VerifyMac(Box::pin(self.verify_mac(caller, it)).await?),
             Use::Sign(it) => Done::Sign(Box::pin(self.sign_one(caller, it)).await?),
             Use::Verify(it) => Done::Verify(Box::pin(self.verify_one(caller, it)).await?),
+            Use::AsymmetricDecrypt(it) => {
+                Done::AsymmetricDecrypt(Box::pin(self.asymmetric_decrypt_one(caller, it)).await?)
+            }
+            Use::Decapsulate(it) => {
+                Done::Decapsulate(Box::pin(self.decapsulate_one(caller, it)).await?)
+            }
+            Use::DeriveSharedSecret(it) => {
+                Done::DeriveSharedSecret(Box::pin(self.derive_one(caller, it)).await?)
+            }
+            Use::BatchSign(it) => Done::BatchSign(Box::pin(self.sign_many(caller, it)).await?),
+            Use::BatchGenerateMac(it) => {
+                Done::BatchGenerateMac(Box::pin(self.generate_macs(caller, it)).await?)
+            }
+            Use::BatchVerifyMac(it) => {
+                Done::BatchVerifyMac(Box::pin(self.verify_macs(caller, it)).await?)
+            }
         })
     }
 }
@@ -116,5 +132,11 @@ fn request_id(asked: &use_request::Use) -> &[u8] {
         Use::VerifyMac(it) => &it.request_id,
         Use::Sign(it) => &it.request_id,
         Use::Verify(it) => &it.request_id,
+        Use::AsymmetricDecrypt(it) => &it.request_id,
+        Use::Decapsulate(it) => &it.request_id,
+        Use::DeriveSharedSecret(it) => &it.request_id,
+        Use::BatchSign(it) => &it.request_id,
+        Use::BatchGenerateMac(it) => &it.request_id,
+        Use::BatchVerifyMac(it) => &it.request_id,
     }
 }

@@ -69,12 +69,12 @@ impl CryptoApi {
 }
 
 /// What is to be signed, or was.
-enum Given {
+pub(super) enum Given {
     Message(Zeroizing<Vec<u8>>),
     Digest(Zeroizing<Vec<u8>>),
 }
 
-fn checked(given: Option<Given>) -> Result<Given, ServiceError> {
+pub(super) fn checked(given: Option<Given>) -> Result<Given, ServiceError> {
     let given = given.ok_or_else(|| {
         ServiceError::invalid("input", "a message or a digest of it must be given")
     })?;
@@ -85,7 +85,7 @@ fn checked(given: Option<Given>) -> Result<Given, ServiceError> {
 }
 
 impl Given {
-    fn as_input(&self) -> Input<'_> {
+    pub(super) fn as_input(&self) -> Input<'_> {
         match self {
             Self::Message(message) => Input::Message(message),
             Self::Digest(digest) => Input::Digest(digest),

@@ -64,6 +64,9 @@ pub(super) async fn perform(
         Call::VerifyMac => verify_mac(client, subject, version).await,
         Call::Sign => sign(client, subject, version).await,
         Call::Verify => verify(client, subject, version).await,
+        Call::AsymmetricDecrypt => asymmetric_decrypt(client, subject, version).await,
+        Call::Decapsulate => decapsulate(client, subject, version).await,
+        Call::DeriveSharedSecret => derive(client, subject, version).await,
     };
     match done {
         Ok(()) => Outcome::Done,
@@ -217,5 +220,43 @@ async fn verify(client: &mut Crypto, subject: &Subject, version: u32) -> Result<
         ..wire::VerifyRequest::default()
     };
     client.verify(request).await?;
+    Ok(())
+}
+
+async fn asymmetric_decrypt(
+    client: &mut Crypto,
+    subject: &Subject,
+    version: u32,
+) -> Result<(), Failed> {
+    let request = wire::AsymmetricDecryptRequest {
+        key: subject.name.clone(),
+        version,
+        ciphertext: subject.samples.proof(version),
+        ..wire::AsymmetricDecryptRequest::default()
+    };
+    let opened = client.asymmetric_decrypt(request).await?.into_inner();
+    assert_eq!(opened.plaintext, MESSAGE);
+    Ok(())
+}
+
+async fn decapsulate(client: &mut Crypto, subject: &Subject, version: u32) -> Result<(), Failed> {
+    let request = wire::DecapsulateRequest {
+        key: subject.name.clone(),
+        version,
+        ciphertext: subject.samples.proof(version),
+        ..wire::DecapsulateRequest::default()
+    };
+    client.decapsulate(request).await?;
+    Ok(())
+}
+
+async fn derive(client: &mut Crypto, subject: &Subject, version: u32) -> Result<(), Failed> {
+    let request = wire::DeriveSharedSecretRequest {
+        key: subject.name.clone(),
+        version,
+        peer_public_key: subject.peer(),
+        ..wire::DeriveSharedSecretRequest::default()
+    };
+    client.derive_shared_secret(request).await?;
     Ok(())
 }

@@ -67,6 +67,9 @@ pub(super) enum Call {
     VerifyMac,
     Sign,
     Verify,
+    AsymmetricDecrypt,
+    Decapsulate,
+    DeriveSharedSecret,
 }
 
 /// How the version of a call is chosen.
@@ -97,6 +100,9 @@ impl Call {
             Self::VerifyMac => "VerifyMac",
             Self::Sign => "Sign",
             Self::Verify => "Verify",
+            Self::AsymmetricDecrypt => "AsymmetricDecrypt",
+            Self::Decapsulate => "Decapsulate",
+            Self::DeriveSharedSecret => "DeriveSharedSecret",
         }
     }
 
@@ -113,7 +119,17 @@ impl Call {
             | Self::ReEncryptTo => Purpose::Encrypt,
             Self::GenerateMac | Self::VerifyMac => Purpose::Mac,
             Self::Sign | Self::Verify => Purpose::Sign,
+            Self::AsymmetricDecrypt | Self::Decapsulate => Purpose::AsymmetricDecrypt,
+            Self::DeriveSharedSecret => Purpose::Agree,
         }
+    }
+
+    /// Whether a key of that algorithm is for it. ML-KEM opens secrets and no messages, RSA-OAEP the other way round.
+    pub(super) fn takes(self, algorithm: Algorithm) -> bool {
+        let opens_secrets = algorithm == Algorithm::MlKem768;
+        row_of(algorithm).0 == self.purpose()
+            && !(self == Self::AsymmetricDecrypt && opens_secrets)
+            && !(self == Self::Decapsulate && !opens_secrets)
     }
 
     pub(super) fn version(self) -> Version {
@@ -123,7 +139,10 @@ impl Call {
             | Self::GenerateMac
             | Self::VerifyMac
             | Self::Sign
-            | Self::Verify => Version::Nameable,
+            | Self::Verify
+            | Self::AsymmetricDecrypt
+            | Self::Decapsulate
+            | Self::DeriveSharedSecret => Version::Nameable,
             Self::Decrypt | Self::BatchDecrypt | Self::DecryptDataKey | Self::ReEncryptFrom => {
                 Version::Given
             }
@@ -146,7 +165,10 @@ impl Call {
             | Self::DecryptDataKey
             | Self::ReEncryptFrom
             | Self::VerifyMac
-            | Self::Verify => false,
+            | Self::Verify
+            | Self::AsymmetricDecrypt
+            | Self::Decapsulate
+            | Self::DeriveSharedSecret => false,
         }
     }
 
@@ -175,6 +197,9 @@ fn calls_of(operation: Operation) -> &'static [Call] {
         Operation::VerifyMac => &[Call::VerifyMac],
         Operation::Sign => &[Call::Sign],
         Operation::Verify => &[Call::Verify],
+        Operation::AsymmetricDecrypt => &[Call::AsymmetricDecrypt],
+        Operation::Decapsulate => &[Call::Decapsulate],
+        Operation::DeriveSharedSecret => &[Call::DeriveSharedSecret],
     }
 }
 
@@ -190,7 +215,10 @@ fn next_operation(after: Option<Operation>) -> Option<Operation> {
         Some(Operation::GenerateMac) => Some(Operation::VerifyMac),
         Some(Operation::VerifyMac) => Some(Operation::Sign),
         Some(Operation::Sign) => Some(Operation::Verify),
-        Some(Operation::Verify) => Some(Operation::GenerateRandom),
+        Some(Operation::Verify) => Some(Operation::AsymmetricDecrypt),
+        Some(Operation::AsymmetricDecrypt) => Some(Operation::Decapsulate),
+        Some(Operation::Decapsulate) => Some(Operation::DeriveSharedSecret),
+        Some(Operation::DeriveSharedSecret) => Some(Operation::GenerateRandom),
         Some(Operation::GenerateRandom) => Some(Operation::ExportKey),
         Some(Operation::ExportKey) => None,
     }
@@ -219,6 +247,12 @@ pub(super) fn row_of(algorithm: Algorithm) -> (Purpose, InHsm) {
         | Algorithm::Rsa3072
         | Algorithm::Rsa4096 => (Purpose::Sign, InHsm::IfItHas(false)),
         Algorithm::MlDsa65 => (Purpose::Sign, InHsm::Never),
+        Algorithm::RsaOaep2048 | Algorithm::RsaOaep3072 | Algorithm::RsaOaep4096 => {
+            (Purpose::AsymmetricDecrypt, InHsm::IfItHas(false))
+        }
+        Algorithm::MlKem768 => (Purpose::AsymmetricDecrypt, InHsm::Never),
+        Algorithm::X25519 => (Purpose::Agree, InHsm::Never),
+        Algorithm::EcdhP256 => (Purpose::Agree, InHsm::IfItHas(false)),
     }
 }
 
@@ -237,7 +271,13 @@ fn next_algorithm(after: Option<Algorithm>) -> Option<Algorithm> {
         Some(Algorithm::Rsa2048) => Some(Algorithm::Rsa3072),
         Some(Algorithm::Rsa3072) => Some(Algorithm::Rsa4096),
         Some(Algorithm::Rsa4096) => Some(Algorithm::MlDsa65),
-        Some(Algorithm::MlDsa65) => None,
+        Some(Algorithm::MlDsa65) => Some(Algorithm::RsaOaep2048),
+        Some(Algorithm::RsaOaep2048) => Some(Algorithm::RsaOaep3072),
+        Some(Algorithm::RsaOaep3072) => Some(Algorithm::RsaOaep4096),
+        Some(Algorithm::RsaOaep4096) => Some(Algorithm::MlKem768),
+        Some(Algorithm::MlKem768) => Some(Algorithm::X25519),
+        Some(Algorithm::X25519) => Some(Algorithm::EcdhP256),
+        Some(Algorithm::EcdhP256) => None,
     }
 }
 
@@ -284,18 +324,18 @@ fn rule(state: KeyState) -> (May, May) {
     }
 }
 
-/// What becomes of a call on a key for `purpose`: the caller is looked at first, then what the key is for, the key's state,
+/// What becomes of a call on a key of `algorithm`: the caller is looked at first, then what the key is for, the key's state,
 /// and the version's.
 pub(super) fn expected(
     call: Call,
-    purpose: Purpose,
+    algorithm: Algorithm,
     (key, version): (KeyState, KeyState),
     holder: Holder,
 ) -> Outcome {
     if holder == Holder::Nobody {
         return Outcome::refused(Code::PermissionDenied, "PERMISSION_DENIED");
     }
-    if call.purpose() != purpose {
+    if !call.takes(algorithm) {
         return Outcome::refused(Code::FailedPrecondition, "KEY_PURPOSE");
     }
     for state in [key, version] {

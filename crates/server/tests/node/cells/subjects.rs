@@ -5,6 +5,10 @@ use super::calls::MESSAGE;
 use super::spec::{Outcome, algorithms, creation, row_of};
 use crate::world::{World, eventually, reason};
 use conclave_core::{Algorithm, KeyState, Protection, Purpose};
+use conclave_crypto::PublicKey;
+use conclave_crypto::agree::{self, AgreementKey, AgreementKind};
+use conclave_crypto::kem::EncapsulationKey;
+use conclave_crypto::oaep::EncryptingKey;
 use conclave_proto::v1::{self as wire, sign_request};
 use futures::StreamExt as _;
 use std::collections::BTreeMap;
@@ -57,7 +61,7 @@ pub(super) struct Samples {
     pub(super) ciphertext: Vec<u8>,
     /// A registered data key that it wraps.
     pub(super) data_key: Option<Vec<u8>>,
-    /// Codes or signatures, by version; 0 is the primary one.
+    /// Codes, signatures, and what was made with the public key, by version; 0 is the primary one.
     proofs: BTreeMap<u32, Vec<u8>>,
     /// A ciphertext of [`TARGET`].
     pub(super) of_target: Vec<u8>,
@@ -110,7 +114,8 @@ impl Subject {
         }
         match self.purpose() {
             Purpose::Encrypt => self.encrypt(world).await,
-            Purpose::Mac | Purpose::Sign => {
+            Purpose::Agree => {}
+            Purpose::Mac | Purpose::Sign | Purpose::AsymmetricDecrypt => {
                 for version in if self.rotated { vec![0, 1] } else { vec![0] } {
                     let proof = self.prove(world, version).await;
                     self.samples.proofs.insert(version, proof);
@@ -143,8 +148,40 @@ impl Subject {
         self.samples.data_key = Some(drawn.unwrap().into_inner().data_key_id);
     }
 
+    /// What others make with the public key alone.
+    async fn protect(&self, world: &World, version: u32) -> Vec<u8> {
+        let request = wire::GetPublicKeyRequest {
+            name: self.name.clone(),
+            version,
+            ..wire::GetPublicKeyRequest::default()
+        };
+        let public = world.keys("app").get_public_key(request).await.unwrap();
+        let public = PublicKey::from_spki(&public.into_inner().der).unwrap();
+        if self.algorithm == Algorithm::MlKem768 {
+            let key = EncapsulationKey::new(&public).ok().unwrap();
+            return key.encapsulate().ok().unwrap().0;
+        }
+        let key = EncryptingKey::new(&public).ok().unwrap();
+        key.encrypt(MESSAGE).unwrap()
+    }
+
+    /// The public key of somebody to agree with.
+    pub(super) fn peer(&self) -> Vec<u8> {
+        let kind = if self.algorithm == Algorithm::EcdhP256 {
+            AgreementKind::EcdhP256
+        } else {
+            AgreementKind::X25519
+        };
+        let private = agree::generate(kind, &[5; 32]).ok().unwrap();
+        let key = AgreementKey::new(kind, &private).ok().unwrap();
+        key.public_key().spki()
+    }
+
     async fn prove(&self, world: &World, version: u32) -> Vec<u8> {
         let (key, message) = (self.name.clone(), MESSAGE.to_vec());
+        if self.purpose() == Purpose::AsymmetricDecrypt {
+            return self.protect(world, version).await;
+        }
         if self.purpose() == Purpose::Mac {
             let request = wire::GenerateMacRequest {
                 key,

@@ -22,6 +22,7 @@ Examples:
   conclave key create payments/card-pan --protection hsm --label team=payments --rotate-every 90d
   conclave key create payments/webhooks --algorithm hmac-sha-256
   conclave key create releases/linux --algorithm ed25519
+  conclave key create partners/inbox --algorithm rsa-oaep-3072
   conclave key create payments/next-year --activate-at 2030-01-01T00:00:00Z")]
     Create(CreateArgs),
     /// List keys, in the order of their names
@@ -345,6 +346,12 @@ async fn public(client: &Client, args: PublicArgs, session: &Session) -> Result<
         ..v1::GetPublicKeyRequest::default()
     };
     let key = client.get_public_key(request).await?;
+    if args.format == PublicFormat::Jwk && key.jwk.is_empty() {
+        return Err(CliError::Usage {
+            problem: format!("no JSON Web Key is settled for keys as {} is", key.name),
+            remedy: "take the public key as --format pem or der",
+        });
+    }
     let bytes = match args.format {
         PublicFormat::Pem => key.pem.clone().into_bytes(),
         PublicFormat::Der => key.der.clone(),

@@ -14,6 +14,7 @@ pub(crate) mod import;
 pub(crate) mod key;
 pub(crate) mod mac;
 pub(crate) mod random;
+pub(crate) mod receive;
 pub(crate) mod reencrypt;
 pub(crate) mod rewrap;
 pub(crate) mod sign;
@@ -38,6 +39,9 @@ pub(crate) async fn run(command: Command, session: &Session) -> Result<(), CliEr
         Command::Mac(args) => mac::run(args, session).await,
         Command::Sign(args) => sign::sign(args, session).await,
         Command::Verify(args) => sign::verify(args, session).await,
+        Command::AsymmetricDecrypt(args) => receive::decrypt(args, session).await,
+        Command::Decapsulate(args) => receive::decapsulate(args, session).await,
+        Command::Agree(args) => receive::agree(args, session).await,
         Command::Random(args) => random::run(&args, session).await,
         Command::Audit(command) => audit::run(command, session).await,
         Command::Cluster(command) => cluster::run(&command, session).await,
