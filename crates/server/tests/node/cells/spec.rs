@@ -129,7 +129,7 @@ impl Call {
         let opens_secrets = algorithm == Algorithm::MlKem768;
         row_of(algorithm).0 == self.purpose()
             && !(self == Self::AsymmetricDecrypt && opens_secrets)
-            && !(self == Self::Decapsulate && !opens_secrets)
+            && (self != Self::Decapsulate || opens_secrets)
     }
 
     pub(super) fn version(self) -> Version {
