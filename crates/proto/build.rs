@@ -20,11 +20,11 @@ const FILES: [&str; 8] = [
 const SECRET: [&str; 17] = [
     ".conclave.v1.AsymmetricDecryptResponse",
     ".conclave.v1.BatchEncryptRequest.Item",
-    ".conclave.v1.DecryptDataKeyResponse",
     ".conclave.v1.BatchGenerateMacRequest.Item",
     ".conclave.v1.BatchSignRequest.Item",
     ".conclave.v1.BatchVerifyMacRequest.Item",
     ".conclave.v1.DecapsulateResponse",
+    ".conclave.v1.DecryptDataKeyResponse",
     ".conclave.v1.DecryptResponse",
     ".conclave.v1.DeriveSharedSecretResponse",
     ".conclave.v1.EncryptRequest",
