@@ -11,10 +11,16 @@ use conclave_env::StoreError;
 use openraft::RaftMetrics;
 use openraft::async_runtime::WatchReceiver;
 use std::time::Duration;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 fn index(log_id: Option<LogId>) -> u64 {
     log_id.map_or(0, |id| id.index)
+}
+
+fn unfinished(why: &str) -> EraseError {
+    EraseError::Unfinished {
+        why: why.to_owned(),
+    }
 }
 
 impl Replica {
@@ -32,6 +38,10 @@ impl Replica {
             self.purge(through).await?;
         }
         let core = self.core();
+        // One that is on its way holds what was destroyed since it was taken.
+        core.erasing.send_replace(through);
+        let arriving = timeout(PURGE_PATIENCE, core.arriving.lock()).await;
+        let _nothing_arrives = arriving.map_err(|_| unfinished("a snapshot is arriving"))?;
         core.machine.erase(through).await?;
         let erased = core.log().erase(ENTRIES).await;
         erased.inspect_err(|error: &StoreError| core.log().note(error))?;
@@ -40,9 +50,6 @@ impl Replica {
 
     /// Purges the log up to a snapshot that has applied `through`.
     async fn purge(&self, through: LogIndex) -> Result<(), EraseError> {
-        let unfinished = |why: &str| EraseError::Unfinished {
-            why: why.to_owned(),
-        };
         let snapshot = self.snapshot_behind(through).await;
         let snapshot = snapshot.ok_or_else(|| unfinished("the snapshot is not taken yet"))?;
         drop(self.core().raft.trigger().purge_log(snapshot).await);

@@ -43,6 +43,10 @@ pub(crate) struct Core {
     /// Held for writing while a snapshot is installed, for reading while entries are appended.
     pub(crate) append_gate: RwLock<()>,
     pub(crate) incoming: Semaphore,
+    /// Held while a snapshot that arrives is on the disk and not installed.
+    pub(crate) arriving: tokio::sync::Mutex<()>,
+    /// Up to where this node erases what was destroyed: no snapshot of before it arrives any more.
+    pub(crate) erasing: watch::Sender<LogIndex>,
 }
 
 impl Core {
@@ -116,6 +120,8 @@ impl Replica {
             publisher: Mutex::new(Some(tokio::spawn(publishing))),
             append_gate: RwLock::new(()),
             incoming: Semaphore::new(SNAPSHOTS_INCOMING_MAX),
+            arriving: tokio::sync::Mutex::default(),
+            erasing: watch::Sender::new(LogIndex(0)),
             config,
             raft,
             machine,

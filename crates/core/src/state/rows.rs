@@ -71,6 +71,10 @@ impl Table {
         Self::Imports,
     ];
 
+    /// Those with wrapped keys: when one of these is destroyed, the files of all of them are written anew. (With the key of an
+    /// import job, whoever kept what was wrapped for it has the material that came by it.)
+    pub const OF_KEYS: [Self; 2] = [Self::Versions, Self::Imports];
+
     /// On the disk.
     pub fn name(self) -> &'static str {
         match self {

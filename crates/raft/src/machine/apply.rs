@@ -37,6 +37,8 @@ pub(super) struct Machine {
     pub(super) applied: watch::Sender<LogIndex>,
     /// The files of the state hold nothing that was destroyed up to here. Not stored: a node that starts looks again.
     pub(super) clean: Mutex<Revision>,
+    /// Held while a snapshot is taken.
+    pub(super) taking: tokio::sync::Mutex<()>,
     /// For a planted bug only: whether a snapshot was installed since the last entry.
     pub(super) has_installed: AtomicBool,
 }
@@ -62,6 +64,7 @@ impl StateMachine {
             held: Mutex::new(held),
             applied,
             clean: Mutex::default(),
+            taking: tokio::sync::Mutex::default(),
             has_installed: AtomicBool::new(false),
         };
         Ok(Self(Arc::new(machine)))

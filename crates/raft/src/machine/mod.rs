@@ -7,5 +7,7 @@ mod snapshot;
 
 pub(crate) use apply::StateMachine;
 pub(crate) use rows::STATE;
+#[cfg(test)]
+pub(crate) use snapshot::Piece;
 pub(crate) use snapshot::SnapshotData;
 pub(crate) use snapshot::received_name;

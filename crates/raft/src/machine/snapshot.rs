@@ -165,7 +165,9 @@ impl Machine {
     async fn erase_destroyed(&self) -> Result<(), StoreError> {
         let destroyed = self.state.read().destroyed();
         if destroyed > *self.clean.lock() {
-            self.slot.erase(Table::Versions.name()).await?;
+            for table in Table::OF_KEYS {
+                self.slot.erase(table.name()).await?;
+            }
             let mut clean = self.clean.lock();
             *clean = destroyed.max(*clean);
         }
@@ -175,6 +177,8 @@ impl Machine {
     /// As [`StateMachine::erase`](super::StateMachine::erase) says.
     pub(super) async fn erase(&self, through: LogIndex) -> Result<(), StoreError> {
         self.erase_destroyed().await?;
+        // One that was begun before is there by then, and goes.
+        let _no_other = self.taking.lock().await;
         for held in Held::all(&self.slot)? {
             let applied = held.meta.last_log_id.map_or(0, |id| id.index);
             if applied < through.0 {
@@ -189,6 +193,7 @@ impl Machine {
     async fn take_snapshot(
         self: &Arc<Self>,
     ) -> Result<SnapshotOf<Types, SnapshotData>, StoreError> {
+        let _alone = self.taking.lock().await;
         let (meta, taking) = loop {
             // No snapshot holds what was destroyed before it: the node that it is sent to may have erased that.
             self.erase_destroyed().await?;

@@ -10,6 +10,9 @@
 //!   and it panics when their turn comes. So we wait until all that is committed is applied.
 //!
 //! Both must still hold when the snapshot is installed, hence no entries are appended meanwhile.
+//!
+//! And one that was taken before something was destroyed must not come to a disk from which that was erased: an erasure
+//! ends what is arriving, waits until it is gone, and what was erased was applied, so that none of before it is needed.
 
 use super::service::{PeerApi, parse};
 use crate::limits::{SNAPSHOT_CHUNK_PATIENCE, SNAPSHOT_QUIESCE_MAX, SNAPSHOT_TRANSFER_MAX};
@@ -19,6 +22,7 @@ use conclave_core::NodeId;
 use conclave_env::StoreError;
 use conclave_env::store::Checkpoint;
 use conclave_proto::peer::v1::{Frame, Kind, SnapshotChunk};
+use futures::{Stream, StreamExt as _};
 use openraft::async_runtime::WatchReceiver;
 use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse};
 use openraft::storage::Snapshot;
@@ -39,10 +43,15 @@ fn storage(error: &StoreError) -> Status {
     Status::aborted(error.to_string())
 }
 
-async fn next(chunks: &mut Streaming<SnapshotChunk>) -> Result<Option<SnapshotChunk>, Status> {
-    timeout(SNAPSHOT_CHUNK_PATIENCE, chunks.message())
-        .await
-        .map_err(|_| Status::deadline_exceeded("no chunk came for some seconds"))?
+/// What a leader sends.
+trait Chunks: Stream<Item = Result<SnapshotChunk, Status>> + Send + Unpin {}
+
+impl<S: Stream<Item = Result<SnapshotChunk, Status>> + Send + Unpin> Chunks for S {}
+
+async fn next(chunks: &mut impl Chunks) -> Result<Option<SnapshotChunk>, Status> {
+    let next = timeout(SNAPSHOT_CHUNK_PATIENCE, chunks.next()).await;
+    next.map_err(|_| Status::deadline_exceeded("no chunk came for some seconds"))?
+        .transpose()
 }
 
 impl PeerApi {
@@ -76,9 +85,27 @@ impl PeerApi {
         if let Some(response) = self.probe(&offer).await? {
             return self.answer(&offer.frame, Ok::<_, Status>(response));
         }
-        self.store(&offer, &mut chunks).await?;
-        let installed = self.install(&offer).await?;
+        let installed = self.take(&offer, &mut chunks).await?;
         self.answer(&offer.frame, Ok::<_, Status>(installed))
+    }
+
+    /// Stores what arrives, and installs it.
+    async fn take(
+        &self,
+        offer: &Offer,
+        chunks: &mut impl Chunks,
+    ) -> Result<SnapshotResponse<Types>, Status> {
+        let _arriving = self.0.arriving.lock().await;
+        let mut erasing = self.0.erasing.subscribe();
+        tokio::select! {
+            biased;
+            _ = erasing.wait_for(|through| through.0 > offer.last.index) => {
+                let why = "what was destroyed since this snapshot was taken is being erased here";
+                return Err(Status::aborted(why));
+            }
+            stored = self.store(offer, chunks) => stored?,
+        }
+        self.install(offer).await
     }
 
     fn open(frame: Frame) -> Result<Offer, Status> {
@@ -117,11 +144,7 @@ impl PeerApi {
         }
     }
 
-    async fn store(
-        &self,
-        offer: &Offer,
-        chunks: &mut Streaming<SnapshotChunk>,
-    ) -> Result<(), Status> {
+    async fn store(&self, offer: &Offer, chunks: &mut impl Chunks) -> Result<(), Status> {
         let slot = self.0.machine.slot();
         let begun = slot.with_foreign(|store| store.receive(offer.checkpoint.clone()));
         let mut receiver = begun.map_err(|e| storage(&self.blame(e)))?;
@@ -143,10 +166,16 @@ impl PeerApi {
 
     async fn install(&self, offer: &Offer) -> Result<SnapshotResponse<Types>, Status> {
         let _gate = self.0.append_gate.write().await;
-        if let Some(response) = self.probe(offer).await? {
+        let needless = match self.probe(offer).await {
+            Ok(None) => self.quiesce().await.map(|()| None),
+            answer => answer,
+        };
+        if !matches!(needless, Ok(None)) {
+            self.forget(offer)?;
+        }
+        if let Some(response) = needless? {
             return Ok(response);
         }
-        self.quiesce().await?;
         let slot = Arc::clone(self.0.machine.slot());
         let snapshot = SnapshotData {
             checkpoint: offer.checkpoint.clone(),
@@ -162,6 +191,13 @@ impl PeerApi {
             .install_full_snapshot(offer.vote, snapshot)
             .await;
         installed.map_err(|error| Status::unavailable(error.to_string()))
+    }
+
+    /// Removes what arrived and is not installed: nothing would ever use it.
+    fn forget(&self, offer: &Offer) -> Result<(), Status> {
+        let slot = self.0.machine.slot();
+        let removed = slot.with(|store| store.remove_checkpoint(&offer.checkpoint.name));
+        removed.map_err(|error| storage(&self.blame(error)))
     }
 
     /// Waits until all that is known to be committed is applied.

@@ -257,3 +257,20 @@ async fn a_snapshot_that_was_not_installed_is_forgotten_at_the_next_start() {
     assert!(machine.with_state(|state| *state == replayed(Some(29))));
     assert!(machine.get_current_snapshot().await.unwrap().is_some());
 }
+
+/// A snapshot may be on its way when a newer one is there already: what was destroyed in between must go with it.
+#[tokio::test(start_paused = true)]
+async fn a_snapshot_under_way_does_not_outlive_an_erasure() {
+    let storage = MemStorage::with_sync_delay(Duration::from_millis(5));
+    let (_log, mut machine) = open(&storage);
+    apply(&mut machine, 0, 10).await;
+    let mut builder = machine.get_snapshot_builder().await;
+    let building = tokio::spawn(async move { builder.build_snapshot().await.map(drop) });
+    // It is begun, and takes its time.
+    tokio::time::sleep(Duration::from_millis(120)).await;
+    apply(&mut machine, 10, 20).await;
+    machine.erase(conclave_core::LogIndex(25)).await.unwrap();
+    drop(building.await.unwrap());
+    let left = machine.slot().with(Store::checkpoints).unwrap();
+    assert_eq!(left, []);
+}

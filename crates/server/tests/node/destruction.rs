@@ -4,9 +4,9 @@ use crate::world::{World, eventually, reason};
 use conclave_proto::v1 as wire;
 use tonic::{Code, Status};
 
-const DAY_MS: u64 = 86_400_000;
+pub(crate) const DAY_MS: u64 = 86_400_000;
 
-async fn step(world: &World, name: &str, what: &str) -> Result<wire::Key, Status> {
+pub(crate) async fn step(world: &World, name: &str, what: &str) -> Result<wire::Key, Status> {
     let request = wire::TransitionRequest {
         name: name.to_owned(),
         ..wire::TransitionRequest::default()
@@ -20,7 +20,12 @@ async fn step(world: &World, name: &str, what: &str) -> Result<wire::Key, Status
     Ok(answer?.into_inner())
 }
 
-async fn destroy(world: &World, name: &str, days: i64, force: bool) -> Result<wire::Key, Status> {
+pub(crate) async fn destroy(
+    world: &World,
+    name: &str,
+    days: i64,
+    force: bool,
+) -> Result<wire::Key, Status> {
     let request = wire::ScheduleKeyDestructionRequest {
         name: name.to_owned(),
         waiting_period: (days != 0).then_some(prost_types::Duration {
@@ -58,7 +63,7 @@ fn material(world: &World, key: &wire::Key) -> Vec<u8> {
     row[row.len() - 24..].to_vec()
 }
 
-async fn is_destroyed(world: &World, name: &str) -> bool {
+pub(crate) async fn is_destroyed(world: &World, name: &str) -> bool {
     let destruction = get(world, name).await.destruction;
     destruction.is_some_and(|it| it.erased_by_nodes == [1])
 }

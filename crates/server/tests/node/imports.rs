@@ -1,6 +1,7 @@
 //! Own material comes in by a job, and goes out of exportable keys.
 
-use crate::world::{World, reason};
+use crate::destruction::{DAY_MS, destroy, is_destroyed, step};
+use crate::world::{World, eventually, reason};
 use conclave_crypto::oaep::{self, DecryptingKey, EncryptingKey};
 use conclave_crypto::sign::{self, KeyKind, SigningKey};
 use conclave_crypto::{KeyMaterial, PrivateMaterial, PublicKey, RsaSize, rsa_aes};
@@ -319,4 +320,33 @@ async fn a_key_goes_out_under_another_key() {
     let log = world.log().await;
     let record = log.iter().rfind(|it| it.operation == "ExportKey").unwrap();
     assert_eq!(record.destination_key, "demo/first");
+}
+
+/// Whoever kept what was wrapped for a job has the material, if they have the private key of the job too.
+#[tokio::test]
+async fn with_an_imported_key_goes_that_of_its_job() {
+    let world = World::unsealed().await;
+    let job = job(&world, 3_600).await.unwrap();
+    let rows = world.storage.rows("state", "imports");
+    let (_, row) = rows.first().unwrap();
+    // In the middle of the wrapped private key, the longest part by far: random bytes that are nowhere else.
+    let piece = row[row.len() / 2..][..24].to_vec();
+    let wrapped = wrap(&job, &[7; 32]);
+    import(
+        &world,
+        &job,
+        wrapped,
+        new_key(KEY, wire::Algorithm::HmacSha256),
+    )
+    .await
+    .unwrap();
+    step(&world, KEY, "deactivate").await.unwrap();
+    destroy(&world, KEY, 1, true).await.unwrap();
+    assert!(world.storage.find(&piece).is_some());
+    world.clock.advance_ms(DAY_MS);
+    eventually("it is destroyed and erased", async || {
+        is_destroyed(&world, KEY).await
+    })
+    .await;
+    assert_eq!(world.storage.find(&piece), None);
 }

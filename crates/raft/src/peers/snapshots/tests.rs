@@ -1,20 +1,22 @@
 //! Snapshots that arrive at a follower whose leader is played by the test.
 
 use super::*;
-use crate::machine::StateMachine;
+use crate::machine::{Piece, StateMachine};
 use crate::slot::StoreSlot;
 use crate::types::{Entry, Opaque, Payload, Proposal};
 use crate::{MemberNode, Replica, ReplicaConfig};
 use async_trait::async_trait;
-use conclave_core::{Body, ClusterId, Command, LogIndex, TimeMs};
+use conclave_core::{Body, ClusterId, Command, LogIndex, Revision, TimeMs};
 use conclave_env::mem::{MemClock, MemEntropy, MemHsm, MemStorage};
-use conclave_env::{Audience, Env, Expect, Incoming, Io, Network};
+use conclave_env::os::RocksStorage;
+use conclave_env::{Audience, Env, Expect, Incoming, Io, Network, Storage, Store};
 use futures::stream;
 use openraft::storage::{RaftSnapshotBuilder, RaftStateMachine};
 use openraft::vote::RaftLeaderId;
 use std::io;
+use std::path::Path;
 use std::time::Duration;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 const CLUSTER: ClusterId = ClusterId([3; 16]);
 
@@ -56,13 +58,16 @@ fn entries(from: u64, to: u64) -> Vec<Entry> {
 
 /// Node 2 of three, which hears from a leader played by the test.
 async fn follower() -> PeerApi {
-    let storage = MemStorage::new();
-    crate::format(&storage, CLUSTER, NodeId(2)).await.unwrap();
+    follower_on(Arc::new(MemStorage::new())).await.1
+}
+
+async fn follower_on(storage: Arc<dyn Storage>) -> (Replica, PeerApi) {
+    crate::format(&*storage, CLUSTER, NodeId(2)).await.unwrap();
     let env = Env {
         clock: Arc::new(MemClock::default()),
         entropy: Arc::new(MemEntropy::new(1)),
         network: Arc::new(Nobody),
-        storage: Arc::new(storage),
+        storage,
         hsm: Arc::new(MemHsm::seeded(1)),
     };
     let config = ReplicaConfig {
@@ -80,7 +85,8 @@ async fn follower() -> PeerApi {
         seed: 1,
     };
     let replica = Replica::start(&env, config).await.unwrap();
-    PeerApi(Arc::clone(replica.core()))
+    let api = PeerApi(Arc::clone(replica.core()));
+    (replica, api)
 }
 
 async fn append(api: &PeerApi, from: u64, to: u64, committed: Option<u64>) {
@@ -94,8 +100,8 @@ async fn append(api: &PeerApi, from: u64, to: u64, committed: Option<u64>) {
     assert!(matches!(answer, AppendEntriesResponse::Success), "{answer}");
 }
 
-/// The leader's snapshot at `index`, already received by the follower.
-async fn offer(api: &PeerApi, index: u64) -> Offer {
+/// The leader's snapshot at `index`, and what it sends.
+async fn sent(index: u64) -> (Offer, Vec<SnapshotChunk>) {
     let storage = MemStorage::new();
     let fault = crate::fault::Fault::none();
     let slot = StoreSlot::open(&storage, crate::machine::STATE, fault).unwrap();
@@ -116,25 +122,31 @@ async fn offer(api: &PeerApi, index: u64) -> Offer {
         name,
         ..built.snapshot.checkpoint.clone()
     };
-    let slot = api.0.machine.slot();
-    let mut receiver = slot
-        .with(|store| store.receive(checkpoint.clone()))
-        .unwrap();
-    for piece in built.snapshot.pieces() {
-        let piece = piece.unwrap();
-        receiver
-            .write(&piece.file, piece.offset, &piece.data)
-            .unwrap();
-    }
-    receiver.finish().unwrap();
-    let (frame, vote) = (Frame::default(), Vote::new_committed(1, 1));
-    Offer {
-        frame,
-        vote,
+    let chunks = built.snapshot.pieces().map(|piece| {
+        let Piece { file, offset, data } = piece.unwrap();
+        SnapshotChunk {
+            header: None,
+            file,
+            offset,
+            data: data.into(),
+        }
+    });
+    let offer = Offer {
+        frame: Frame::default(),
+        vote: Vote::new_committed(1, 1),
         meta: built.meta,
         last: log_id(index),
         checkpoint,
-    }
+    };
+    (offer, chunks.collect())
+}
+
+/// The same, already received by the follower.
+async fn offer(api: &PeerApi, index: u64) -> Offer {
+    let (offer, chunks) = sent(index).await;
+    let mut chunks = stream::iter(chunks.into_iter().map(Ok));
+    api.store(&offer, &mut chunks).await.unwrap();
+    offer
 }
 
 async fn applied(api: &PeerApi, index: u64) {
@@ -221,4 +233,68 @@ async fn an_older_leaders_snapshot_is_refused_by_its_vote() {
     offer.vote = Vote::new_committed(1, 1);
     assert_eq!(api.install(&offer).await.unwrap().vote, newer);
     assert_eq!(*api.0.machine.applied().borrow(), LogIndex(3));
+}
+
+/// The names of the checkpoints there are, and how many are on their way.
+fn on_disk(directory: &Path) -> (Vec<String>, usize) {
+    let entries = std::fs::read_dir(directory.join("state/checkpoints")).unwrap();
+    let names = entries.map(|it| it.unwrap().file_name().into_string().unwrap());
+    let (unfinished, names): (Vec<_>, Vec<_>) = names.partition(|name| name.starts_with('.'));
+    (names, unfinished.len())
+}
+
+/// What was destroyed at 25 is in a snapshot of 16, and must not come to a disk that it was erased from.
+#[tokio::test]
+async fn a_snapshot_of_before_an_erasure_does_not_arrive_after_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let storage = Arc::new(RocksStorage::new(directory.path()));
+    let (replica, api) = follower_on(storage).await;
+    append(&api, 0, 8, Some(8)).await;
+    applied(&api, 8).await;
+    let (offer, mut chunks) = sent(16).await;
+    let (sender, mut arriving) = futures::channel::mpsc::unbounded();
+    let last = chunks.pop().unwrap();
+    for chunk in chunks {
+        sender.unbounded_send(Ok(chunk)).unwrap();
+    }
+    let taking = {
+        let api = api.clone();
+        tokio::spawn(async move { api.take(&offer, &mut arriving).await })
+    };
+    while on_disk(directory.path()).1 == 0 {
+        sleep(Duration::from_millis(10)).await;
+    }
+    // Another leader has these entries, and the one that sends the snapshot is slow.
+    append(&api, 9, 40, Some(40)).await;
+    applied(&api, 40).await;
+    replica.erase(Revision(25)).await.unwrap();
+    let (names, unfinished) = on_disk(directory.path());
+    assert_eq!(unfinished, 0, "what had arrived is gone, beside {names:?}");
+    // The sender may have noticed, or not.
+    let _ = sender.unbounded_send(Ok(last));
+    drop(sender);
+    let taken = taking.await.unwrap();
+    let (names, unfinished) = on_disk(directory.path());
+    assert_eq!(
+        (names, unfinished),
+        (vec!["t1-i40".to_owned()], 0),
+        "{taken:?}"
+    );
+    assert_eq!(taken.unwrap_err().code(), tonic::Code::Aborted);
+    assert_eq!(api.0.fault.get(), None);
+    replica.shutdown(Duration::from_secs(1)).await;
+}
+
+/// It was not needed when it was there, so that nothing would ever use it.
+#[tokio::test]
+async fn a_snapshot_that_is_not_installed_does_not_stay() {
+    let api = follower().await;
+    append(&api, 0, 18, Some(8)).await;
+    applied(&api, 8).await;
+    let (offer, chunks) = sent(16).await;
+    let mut chunks = stream::iter(chunks.into_iter().map(Ok));
+    api.take(&offer, &mut chunks).await.unwrap();
+    applied(&api, 16).await;
+    let left = api.0.machine.slot().with(Store::checkpoints).unwrap();
+    assert_eq!(left, []);
 }
