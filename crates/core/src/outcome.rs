@@ -219,9 +219,7 @@ pub enum Refusal {
     #[error("there is no import job {0}: it is over, or never was")]
     ImportJobNotFound(ImportJobId),
     /// Its time is up.
-    #[error(
-        "import job {id} is over since {at} (milliseconds since 1970): make another one, and wrap the material anew"
-    )]
+    #[error("import job {id} is over: make another one, and wrap the material anew")]
     ImportJobExpired {
         /// Which one.
         id: ImportJobId,

@@ -21,6 +21,24 @@ pub(crate) struct Prepared<T> {
     pub(crate) result: Result<T, ServiceError>,
 }
 
+impl<T> Prepared<T> {
+    /// Of so many items under one key.
+    pub(crate) fn of(
+        key: UsedKey,
+        access_revision: Revision,
+        count: usize,
+        result: Result<T, ServiceError>,
+    ) -> Self {
+        Self {
+            key: Some(key),
+            destination: None,
+            access_revision,
+            count: u32::try_from(count).unwrap_or(u32::MAX),
+            result,
+        }
+    }
+}
+
 /// One use.
 #[async_trait]
 pub(crate) trait Use: Send {

@@ -1,6 +1,8 @@
 //! Registered data keys, by id, by key and by version.
 
 use super::{Place, State};
+use crate::codec;
+use crate::context::Labels;
 use crate::data_key::{DataKey, DataKeyUse, NewDataKey, is_bounded};
 use crate::ids::{DataKeyId, KeyId, Revision, VersionNumber};
 use crate::limits::DATA_KEYS_MAX;
@@ -101,6 +103,15 @@ impl State {
         let last = Included((key, DataKeyId([u8::MAX; 16])));
         let ids = self.data_keys.of_keys.range((first, last));
         ids.filter_map(|(_, id)| Some((*id, self.data_keys.get(*id)?)))
+    }
+
+    /// What a list of data keys is of, to tell one from another.
+    pub fn data_key_list_digest(
+        key: KeyId,
+        version: Option<VersionNumber>,
+        labels: &Labels,
+    ) -> [u8; 16] {
+        codec::digest(&("data-keys", key, version, labels))
     }
 
     /// How many registered data keys a version wraps.

@@ -61,16 +61,6 @@ pub(super) fn data_key_id(bytes: &[u8]) -> Result<DataKeyId, ServiceError> {
     DataKeyId::from_slice(bytes).ok_or_else(|| ServiceError::invalid("data_key_id", rule))
 }
 
-/// Behind which data key a page begins.
-pub(super) fn data_key_page(token: &str) -> Result<Option<DataKeyId>, ServiceError> {
-    if token.is_empty() {
-        return Ok(None);
-    }
-    let id = hex::decode(token).ok();
-    let id = id.and_then(|id| DataKeyId::from_slice(&id)).map(Some);
-    id.ok_or_else(|| ServiceError::invalid("page_token", "as a previous page gave it"))
-}
-
 pub(super) fn data_key(name: &KeyName, id: DataKeyId, it: &DataKey) -> wire::DataKey {
     wire::DataKey {
         data_key_id: id.as_bytes().to_vec(),

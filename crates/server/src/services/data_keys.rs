@@ -6,6 +6,7 @@ use crate::caller::Caller;
 use crate::context::NodeContext;
 use crate::error::ServiceError;
 use crate::limits::DATA_KEYS_SEEN_PER_PAGE;
+use crate::page_token::{self, PageTokenError};
 use conclave_core::{
     Action, Change, DataKey, DataKeyId, Denial, KeyName, Labels, Scope, State, VersionNumber,
 };
@@ -16,7 +17,7 @@ struct Wanted {
     key: KeyName,
     version: Option<VersionNumber>,
     labels: Labels,
-    after: Option<DataKeyId>,
+    token: String,
     size: usize,
 }
 
@@ -31,14 +32,21 @@ impl Wanted {
         let (key, _) = state
             .named(&self.key)
             .ok_or_else(|| Denial::KeyNotFound(self.key.clone()))?;
+        let digest = State::data_key_list_digest(key.info.id, self.version, &self.labels);
+        let after = page_token::read(digest, &self.token)?;
+        let after = after.map(|place| {
+            let id = DataKeyId::from_slice(&place);
+            id.ok_or(PageTokenError::Malformed)
+        });
         let mut data_keys = Vec::new();
-        let mut last = None;
-        let all = state.data_keys_of(key.info.id, self.after);
+        let mut last: Option<DataKeyId> = None;
+        let all = state.data_keys_of(key.info.id, after.transpose()?);
         for (seen, (id, data_key)) in all.enumerate() {
             if data_keys.len() == self.size || seen == DATA_KEYS_SEEN_PER_PAGE {
+                let token = last.map(|id| page_token::write(digest, id.as_bytes()));
                 return Ok(wire::ListDataKeysResponse {
                     data_keys,
-                    next_page_token: last.as_ref().map(DataKeyId::to_string).unwrap_or_default(),
+                    next_page_token: token.unwrap_or_default(),
                 });
             }
             if self.fits(data_key) {
@@ -104,7 +112,7 @@ impl KeyApi {
             key: convert::key_name(&asked.key)?,
             version: convert::version(asked.version),
             labels: convert::labels(asked.labels)?,
-            after: convert::data_key_page(&asked.page_token)?,
+            token: asked.page_token,
             size: convert::page_size(asked.page_size)?,
         };
         let consistency = convert::consistency(asked.consistency)?;

@@ -134,5 +134,7 @@ fn purpose(value: i32) -> Result<Option<Purpose>, ServiceError> {
         It::Encrypt => Some(Purpose::Encrypt),
         It::Mac => Some(Purpose::Mac),
         It::Sign => Some(Purpose::Sign),
+        It::AsymmetricDecrypt => Some(Purpose::AsymmetricDecrypt),
+        It::Agree => Some(Purpose::Agree),
     })
 }

@@ -51,8 +51,8 @@ fn wire_job(
     job: &ImportJob,
 ) -> Result<wire::ImportJob, ServiceError> {
     let tampered = |_| ServiceError::Tampered {
-        key: format!("of import job {id}"),
-        version: 0,
+        key: format!("import job {id}"),
+        version: 1,
     };
     let public = PublicKey::from_spki(&job.public).map_err(tampered)?;
     let method = match job.method {

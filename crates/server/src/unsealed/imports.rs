@@ -113,8 +113,8 @@ impl Unsealed {
         wrapped: &[u8],
     ) -> Result<Option<PrivateMaterial>, ServiceError> {
         let tampered = || ServiceError::Tampered {
-            key: format!("of import job {id}"),
-            version: 0,
+            key: format!("import job {id}"),
+            version: 1,
         };
         let binding = self.job_binding(id, job.method);
         let opened = wrap::unwrap_private(&self.software_kek, &binding, &private.blob);

@@ -157,6 +157,8 @@ mod tests {
         "conclave key list a/",
         "conclave key list a/ --label k=v --label l --state pre-active --purpose sign",
         "conclave key list --algorithm ed25519 --protection hsm",
+        "conclave key list --purpose asymmetric-decrypt",
+        "conclave key list --purpose agree",
         "conclave key history a/b",
         "conclave alias set a/x a/b",
         "conclave alias set a/x a/b --from a/c",

@@ -205,6 +205,10 @@ pub(crate) enum Purpose {
     Mac,
     /// Sign and verify
     Sign,
+    /// Decrypt what others encrypted with the public key
+    AsymmetricDecrypt,
+    /// Agree upon secrets with the other side's public key
+    Agree,
 }
 
 impl From<Purpose> for v1::Purpose {
@@ -213,6 +217,8 @@ impl From<Purpose> for v1::Purpose {
             Purpose::Encrypt => Self::Encrypt,
             Purpose::Mac => Self::Mac,
             Purpose::Sign => Self::Sign,
+            Purpose::AsymmetricDecrypt => Self::AsymmetricDecrypt,
+            Purpose::Agree => Self::Agree,
         }
     }
 }

@@ -161,13 +161,12 @@ impl Use for Registration<'_> {
             (Ok(_), None) if is_full => Err(ServiceError::DataKeysFull),
             (Ok(chosen), None) => self.make(unsealed, &chosen).await,
         };
-        Ok(Prepared {
-            key: Some(decision.key),
-            destination: None,
-            access_revision: decision.access_revision,
-            count: 1,
+        Ok(Prepared::of(
+            decision.key,
+            decision.access_revision,
+            1,
             result,
-        })
+        ))
     }
 }
 
@@ -291,13 +290,12 @@ impl Use for Opening<'_> {
             }),
         };
         self.context = found.context;
-        Ok(Prepared {
-            key: Some(decision.key),
-            destination: None,
-            access_revision: decision.access_revision,
-            count: 1,
+        Ok(Prepared::of(
+            decision.key,
+            decision.access_revision,
+            1,
             result,
-        })
+        ))
     }
 }
 

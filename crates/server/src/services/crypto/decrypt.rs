@@ -181,13 +181,12 @@ impl Use for Decryption<'_> {
         };
         let opened = |items: &Self::Result| items.iter().filter(|item| item.is_ok()).count();
         let count = result.as_ref().map_or(self.items.len(), opened);
-        Ok(Prepared {
-            key: Some(decision.key),
-            destination: None,
-            access_revision: decision.access_revision,
-            count: u32::try_from(count).unwrap_or(u32::MAX),
+        Ok(Prepared::of(
+            decision.key,
+            decision.access_revision,
+            count,
             result,
-        })
+        ))
     }
 }
 
@@ -248,15 +247,8 @@ impl Use for Failures<'_> {
             let key = state.refused_key(self.name, Some(self.version));
             (key, state.access().revision())
         });
-        let count = u32::try_from(self.count).unwrap_or(u32::MAX);
         let result = Err(ServiceError::Ciphertext(CryptoError::DoesNotOpen));
-        Ok(Prepared {
-            key: Some(key),
-            destination: None,
-            access_revision,
-            count,
-            result,
-        })
+        Ok(Prepared::of(key, access_revision, self.count, result))
     }
 }
 

@@ -71,13 +71,12 @@ impl Use for Encryption<'_> {
             Ok(chosen) => self.seal(unsealed, &chosen).await,
             Err(denial) => Err(denial.into()),
         };
-        Ok(Prepared {
-            key: Some(decision.key),
-            destination: None,
-            access_revision: decision.access_revision,
-            count: u32::try_from(self.items.len()).unwrap_or(u32::MAX),
+        Ok(Prepared::of(
+            decision.key,
+            decision.access_revision,
+            self.items.len(),
             result,
-        })
+        ))
     }
 }
 

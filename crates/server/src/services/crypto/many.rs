@@ -167,13 +167,12 @@ impl Use for Many<'_> {
             Err(denial) => Err(denial.into()),
             Ok(chosen) => self.compute(unsealed, &chosen).await,
         };
-        Ok(Prepared {
-            key: Some(decision.key),
-            destination: None,
-            access_revision: decision.access_revision,
-            count: u32::try_from(self.count(&result)).unwrap_or(u32::MAX),
+        Ok(Prepared::of(
+            decision.key,
+            decision.access_revision,
+            self.count(&result),
             result,
-        })
+        ))
     }
 }
 
@@ -208,13 +207,12 @@ impl Use for Failures<'_> {
             let key = state.refused_key(self.name, Some(self.version));
             (key, state.access().revision())
         });
-        Ok(Prepared {
-            key: Some(key),
-            destination: None,
+        Ok(Prepared::of(
+            key,
             access_revision,
-            count: u32::try_from(self.count).unwrap_or(u32::MAX),
-            result: Err(self.error.clone()),
-        })
+            self.count,
+            Err(self.error.clone()),
+        ))
     }
 }
 

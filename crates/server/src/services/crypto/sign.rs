@@ -170,12 +170,11 @@ impl Use for Signing<'_> {
             Err(denial) => Err(denial.into()),
             Ok(chosen) => self.compute(unsealed, &chosen).await,
         };
-        Ok(Prepared {
-            key: Some(decision.key),
-            destination: None,
-            access_revision: decision.access_revision,
-            count: 1,
+        Ok(Prepared::of(
+            decision.key,
+            decision.access_revision,
+            1,
             result,
-        })
+        ))
     }
 }
