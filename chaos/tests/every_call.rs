@@ -135,6 +135,10 @@ async fn finding(client: &Client, key: &str) -> Vec<Made> {
         name: key.to_owned(),
         ..v1::GetKeyHistoryRequest::default()
     };
+    let certificate = v1::GetDestructionCertificateRequest {
+        name: key.to_owned(),
+        ..v1::GetDestructionCertificateRequest::default()
+    };
     let use_by_alias = requests::encrypt(&alias_of(key), b"x");
     let list = v1::ListAliasesRequest::default();
     let hidden = |list: &v1::ListAliasesResponse| {
@@ -157,6 +161,10 @@ async fn finding(client: &Client, key: &str) -> Vec<Made> {
             client.list_aliases(list_of_key).await,
         ),
         denied("GetKeyHistory", client.get_key_history(history).await),
+        denied(
+            "GetDestructionCertificate",
+            client.get_destruction_certificate(certificate).await,
+        ),
         denied("GetKey by alias", client.get_key(by_alias).await),
         denied("Encrypt by alias", client.encrypt(use_by_alias).await),
     ]
@@ -423,12 +431,17 @@ async fn administration(client: &Client, target: &Target<'_>) -> Vec<Made> {
         v1::ListAuditRequest::default(),
         v1::AuditRootRequest::default(),
     );
+    let prove = v1::ProveRecordsRequest {
+        sequences: vec![0],
+        ..v1::ProveRecordsRequest::default()
+    };
     let mut made = vec![
         denied("Custody.Init", client.custody_init(ceremony).await),
         denied("Cancel", client.cancel_unseal(cancel).await),
         denied("Seal", client.seal(seal).await),
         denied("Audit.List", client.list_audit(list).await),
         denied("Audit.Root", client.audit_root(root).await),
+        denied("Audit.ProveRecords", client.prove_records(prove).await),
         denied("Audit.Tail", tail(client).await),
     ];
     made.extend(access(client, keyring_of(target.key)).await);

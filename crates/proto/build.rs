@@ -5,10 +5,11 @@ use std::error::Error;
 use std::path::PathBuf;
 use std::{env, fs};
 
-const FILES: [&str; 8] = [
+const FILES: [&str; 9] = [
     "conclave/v1/access.proto",
     "conclave/v1/audit.proto",
     "conclave/v1/cluster.proto",
+    "conclave/v1/consistency.proto",
     "conclave/v1/crypto.proto",
     "conclave/v1/custody.proto",
     "conclave/v1/key.proto",

@@ -17,6 +17,7 @@ mod envelope;
 mod error;
 pub mod limits;
 mod pool;
+pub mod proof;
 mod remedy;
 mod retry;
 mod session;

@@ -26,6 +26,8 @@ pub const CONNECTIONS_MAX: usize = 64;
 pub const SESSION_REQUESTS_WAITING_MAX: usize = 256;
 /// Characters of an error text that are kept.
 pub const ERROR_TEXT_CHARS_MAX: usize = 1_000;
+/// Hashes of the proof of one record of the audit log: a log of 2^64 records has as many levels.
+pub const PROOF_HASHES_MAX: usize = 64;
 /// Endpoints of one client.
 pub const ENDPOINTS_MAX: usize = 255;
 

@@ -51,6 +51,9 @@ fn by_reason(reason: &str) -> Option<&'static str> {
         "WRAPPED_KEY_INVALID" => {
             "see `conclave import-job wrap --help` for what is to be wrapped, and look whether the job is the one that wrapped it"
         }
+        "NOT_DESTROYED" => {
+            "see with `conclave key get` when it is due; name the --version if only a version is destroyed"
+        }
         "KEY_NOT_EXPORTABLE" => {
             "create another key with --exportable, and bring what this one protects under it"
         }

@@ -718,7 +718,10 @@ fn rows_are_read_and_written_as_before() {
         };
     }
     let tables: BTreeSet<Table> = rows.keys().map(|(table, _)| *table).collect();
-    assert_eq!(tables, Table::ALL.into(), "a row of each table");
+    // The first root of a subtree comes with 256 records: its row is held by a test of its own.
+    let all = Table::ALL.into_iter();
+    let all = all.filter(|table| *table != Table::AuditTree).collect();
+    assert_eq!(tables, all, "a row of each table");
     let mut read = Vec::new();
     for (n, ((table, key), value)) in rows.iter().enumerate() {
         let length = u32::try_from(key.len()).expect("short").to_be_bytes();
@@ -759,6 +762,7 @@ fn audit_record_is_read_and_written_as_before() {
         data_key_id: vec![6; 16],
         alias: "payments/pan".to_owned(),
         destination_alias: "payments/new".to_owned(),
+        destruction_revision: 77,
     };
     let bytes = golden("audit-record", &record.encode_to_vec());
     assert_eq!(AuditRecord::decode(bytes.as_slice()), Ok(record));

@@ -115,7 +115,7 @@ fn rows() -> (State, Rows) {
 }
 
 fn on_disk_only(table: Table) -> bool {
-    matches!(table, Table::Audit | Table::History)
+    matches!(table, Table::Audit | Table::AuditTree | Table::History)
 }
 
 fn load(rows: &Rows) -> Result<State, CorruptRow> {
@@ -205,10 +205,9 @@ fn rows_that_do_not_fit_are_refused() {
         rows.insert((table, name), row);
     };
     assert_eq!(refused(ended), Table::Batches);
-    for table in Table::ALL
-        .into_iter()
-        .filter(|table| ![Table::Meta, Table::Audit, Table::History].contains(table))
-    {
+    for table in Table::ALL.into_iter().filter(|table| {
+        ![Table::Meta, Table::Audit, Table::AuditTree, Table::History].contains(table)
+    }) {
         let strange = |rows: &mut Rows| {
             rows.insert((table, b"strange".to_vec()), vec![1, 0]);
         };

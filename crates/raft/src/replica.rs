@@ -14,7 +14,7 @@ use crate::types::{Raft, Runtime};
 use bytes::Bytes;
 use conclave_core::history::Erasure;
 use conclave_core::planted::{Bug, is_planted};
-use conclave_core::{AuditSequence, Command, KeyId, LogIndex, NodeId, Outcome, State};
+use conclave_core::{AuditSequence, Command, KeyId, LogIndex, NodeId, Outcome, State, audit};
 use conclave_env::Env;
 use conclave_proto::peer::v1::peer_service_server::PeerServiceServer;
 use openraft::async_runtime::WatchReceiver;
@@ -221,6 +221,21 @@ impl Replica {
         limit: usize,
     ) -> Result<Vec<(AuditSequence, Vec<u8>)>, RaftError> {
         Ok(self.0.machine.audit_records(start, limit)?)
+    }
+
+    /// The proof that a record is among the first `size` of the audit log: RFC 6962 section 2.1.1, the lowest sibling first.
+    ///
+    /// # Errors
+    /// As the disk has them.
+    ///
+    /// # Panics
+    /// If it is not among them.
+    pub fn inclusion_path(
+        &self,
+        record: AuditSequence,
+        size: u64,
+    ) -> Result<Vec<audit::Hash>, RaftError> {
+        Ok(self.0.machine.inclusion_path(record, size)?)
     }
 
     /// Records of the audit log that tell the story of a key, from `start` on: all but uses.

@@ -200,6 +200,9 @@ pub enum ServiceError {
         /// The key's.
         algorithm: &'static str,
     },
+    /// Nothing certifies what has not come to pass.
+    #[error("{0} is not destroyed: there is nothing to certify yet")]
+    NotDestroyed(String),
     /// The node stops.
     #[error("this node is stopping: try another one")]
     Stopping,
@@ -246,6 +249,7 @@ impl ServiceError {
             Self::Overloaded { .. } => "OVERLOADED",
             Self::Contended => "CONTENDED",
             Self::NotOffered { .. } => "HSM_NOT_OFFERED",
+            Self::NotDestroyed(_) => "NOT_DESTROYED",
             Self::Stopping => "NODE_STOPPING",
             Self::Outdated => "NODE_OUTDATED",
         }
@@ -270,9 +274,10 @@ impl ServiceError {
             Self::UnknownKeyId | Self::UnknownDataKey(_) => Code::NotFound,
             Self::Tampered { .. } => Code::DataLoss,
             Self::Share(problem) => problem.code(),
-            Self::NotSealed { .. } | Self::NoCustody | Self::NotOffered { .. } => {
-                Code::FailedPrecondition
-            }
+            Self::NotSealed { .. }
+            | Self::NoCustody
+            | Self::NotOffered { .. }
+            | Self::NotDestroyed(_) => Code::FailedPrecondition,
             Self::Sealed { .. }
             | Self::NoQuorum { .. }
             | Self::Unknown { .. }
@@ -317,6 +322,7 @@ impl ServiceError {
             | Self::Overloaded { .. }
             | Self::Contended
             | Self::NotOffered { .. }
+            | Self::NotDestroyed(_)
             | Self::Stopping
             | Self::Outdated => None,
         }

@@ -22,6 +22,8 @@ pub const DATA_KEY_BYTES: std::ops::RangeInclusive<u32> = 16..=64;
 pub const IMPORTED_BYTES_MAX: usize = 8 * 1024;
 /// How long an import job lives unless the caller says otherwise.
 pub const IMPORT_LIFE_DEFAULT: Duration = Duration::from_secs(86_400);
+/// Records of the audit log that are proved by one call.
+pub const PROOFS_MAX: usize = 100;
 /// Entries of one page.
 pub const PAGE_SIZE_MAX: u32 = 1_000;
 /// Entries of a page when the caller does not say.

@@ -31,6 +31,7 @@ fn every_field_of_core_is_found_in_the_published_message() {
         data_key_id: vec![12; 16],
         alias: "k/a".to_owned(),
         destination_alias: "k/e".to_owned(),
+        destruction_revision: 25,
     };
     let published = Published::decode(record.encode_to_vec().as_slice()).unwrap();
     let expected = Published {
@@ -58,6 +59,7 @@ fn every_field_of_core_is_found_in_the_published_message() {
         data_key_id: vec![12; 16],
         alias: "k/a".to_owned(),
         destination_alias: "k/e".to_owned(),
+        destruction_revision: 25,
     };
     assert_eq!(published, expected);
     assert_eq!(

@@ -13,6 +13,8 @@ unary! { AuditServiceClient<_>:
     list_audit = list(ListAuditRequest) -> ListAuditResponse;
     /// The size and the root of the log.
     audit_root = root(AuditRootRequest) -> AuditRoot;
+    /// Records with what proves that they are in the log (see [`crate::proof`]).
+    prove_records = prove_records(ProveRecordsRequest) -> RecordProofs;
 }
 
 impl Client {

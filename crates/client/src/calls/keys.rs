@@ -56,6 +56,8 @@ unary! { KeyServiceClient<_>:
     get_import_job = get_import_job(GetImportJobRequest) -> ImportJob;
     /// The import jobs there are.
     list_import_jobs = list_import_jobs(ListImportJobsRequest) -> ListImportJobsResponse;
+    /// What shows to others that a key or a version is destroyed (see [`crate::proof`]).
+    get_destruction_certificate = get_destruction_certificate(GetDestructionCertificateRequest) -> DestructionCertificate;
     /// Makes wrapped material a key, or a version of one.
     import_key = import_key(ImportKeyRequest) -> Key;
     /// Gives a key another rotation period, or none.

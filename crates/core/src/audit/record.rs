@@ -85,6 +85,10 @@ pub struct AuditRecord {
     /// Of a re-encryption.
     #[prost(string, tag = "24")]
     pub destination_alias: String,
+    /// Of a destruction: the revision at which it was done. Of an erasure: up to which revision the node has erased from its
+    /// disk what was destroyed.
+    #[prost(uint64, tag = "25")]
+    pub destruction_revision: u64,
 }
 
 /// What became of what was asked for.
@@ -249,6 +253,7 @@ mod tests {
                 .unwrap_or_default(),
             alias: alias(&it.key),
             destination_alias: alias(&it.destination),
+            destruction_revision: 0,
         }
     }
 

@@ -1,10 +1,11 @@
 //! The Merkle tree over the audit log: RFC 6962 section 2.1, SHA-256.
 
+use super::proof::Subtree;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-/// A node's hash.
-pub(crate) type Hash = [u8; 32];
+/// The hash of a leaf or an inner node.
+pub type Hash = [u8; 32];
 
 /// The tree's right edge: enough to append and to tell the root, in 40 hashes for a million million
 /// leaves.
@@ -17,7 +18,7 @@ pub struct AuditTree {
 }
 
 /// RFC 6962: the hash of a leaf.
-fn leaf_hash(leaf: &[u8]) -> Hash {
+pub fn leaf_hash(leaf: &[u8]) -> Hash {
     Sha256::new()
         .chain_update([0])
         .chain_update(leaf)
@@ -26,7 +27,7 @@ fn leaf_hash(leaf: &[u8]) -> Hash {
 }
 
 /// RFC 6962: the hash of an inner node.
-fn node_hash(left: &Hash, right: &Hash) -> Hash {
+pub(crate) fn node_hash(left: &Hash, right: &Hash) -> Hash {
     Sha256::new()
         .chain_update([1])
         .chain_update(left)
@@ -50,23 +51,31 @@ impl AuditTree {
         }
     }
 
-    /// Adds a leaf.
+    /// Adds a leaf. Answers which subtrees it completes whose roots are kept, with these.
     ///
     /// # Panics
     /// At the 2^64th.
-    pub fn append(&mut self, leaf: &[u8]) {
+    pub fn append(&mut self, leaf: &[u8]) -> Vec<(Subtree, Hash)> {
+        let mut kept = Vec::new();
         let mut hash = leaf_hash(leaf);
         // Each trailing set bit of the size is a perfect subtree that the new leaf completes to a
         // larger one.
-        for _ in 0..self.size.trailing_ones() {
+        for below in 0..self.size.trailing_ones() {
             let left = self
                 .edge
                 .pop()
                 .expect("there is a subtree for each set bit of the size");
             hash = node_hash(&left, &hash);
+            let level = below.saturating_add(1);
+            let index = self.size >> level;
+            let subtree = Subtree { level, index };
+            if subtree.is_kept() {
+                kept.push((subtree, hash));
+            }
         }
         self.edge.push(hash);
         self.size = self.size.checked_add(1).expect("no log has 2^64 records");
+        kept
     }
 
     /// Whether the edge has as many subtrees as the size demands.

@@ -101,7 +101,12 @@ impl State {
         let to = Transition::Destroy.target();
         let detail = format!("{from} -> {to}, as record {asked} asked");
         let operation = Transition::Destroy.operation();
-        self.journal_node_event(place, operation, Note { detail, ..note });
+        let done = Note {
+            detail,
+            destruction_revision: place.revision.0,
+            ..note
+        };
+        self.journal_node_event(place, operation, done);
         versions
     }
 

@@ -17,6 +17,7 @@ pub(super) struct Note {
     pub(super) detail: String,
     pub(super) data_key_id: Vec<u8>,
     pub(super) alias: String,
+    pub(super) destruction_revision: u64,
     /// Another key whose story this is, too.
     pub(super) also: Option<KeyId>,
 }
@@ -56,7 +57,9 @@ impl State {
     /// Adds the leaf of a record that has the sequence which comes next.
     pub(super) fn append_leaf(&mut self, leaf: Vec<u8>) -> AuditSequence {
         let sequence = self.audit.size();
-        self.audit.append(&leaf);
+        for (subtree, root) in self.audit.append(&leaf) {
+            self.save_subtree(subtree, root);
+        }
         self.save_leaf(sequence, leaf);
         AuditSequence(sequence)
     }
@@ -76,6 +79,7 @@ impl State {
             detail: note.detail,
             data_key_id: note.data_key_id,
             alias: note.alias,
+            destruction_revision: note.destruction_revision,
             ..AuditRecord::default()
         };
         let told = KeyId::from_slice(&record.key_id);
@@ -124,6 +128,7 @@ impl State {
             detail: note.detail,
             data_key_id: note.data_key_id,
             alias: note.alias,
+            destruction_revision: note.destruction_revision,
             ..AuditRecord::default()
         };
         let told = KeyId::from_slice(&record.key_id);

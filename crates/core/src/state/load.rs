@@ -107,7 +107,7 @@ impl Loader {
         let bad_name = || corrupt(table, key, "the row's name is malformed");
         match table {
             Table::Meta if key == META_ROW => self.meta = Some(parse(table, key, value)?),
-            Table::Meta | Table::Audit | Table::History => {}
+            Table::Meta | Table::Audit | Table::AuditTree | Table::History => {}
             Table::Keys => {
                 let id = KeyId::from_slice(key).ok_or_else(bad_name)?;
                 self.infos.insert(id, parse(table, key, value)?);

@@ -5,7 +5,7 @@ use super::batches::{AppliedBatch, Incarnations};
 use super::requests::Remembered;
 use crate::access::Grant;
 use crate::alias::Alias;
-use crate::audit::AuditTree;
+use crate::audit::{AuditTree, Hash, Subtree};
 use crate::codec;
 use crate::data_key::DataKey;
 use crate::history::{self, Erasure};
@@ -50,11 +50,13 @@ pub enum Table {
     History,
     /// Import jobs, by id.
     Imports,
+    /// Roots of the audit log's larger subtrees, for proofs (see [`crate::audit::Subtree`]).
+    AuditTree,
 }
 
 impl Table {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Meta,
         Self::Keys,
         Self::Versions,
@@ -69,6 +71,7 @@ impl Table {
         Self::Aliases,
         Self::History,
         Self::Imports,
+        Self::AuditTree,
     ];
 
     /// Those with wrapped keys: when one of these is destroyed, the files of all of them are written anew. (With the key of an
@@ -92,6 +95,7 @@ impl Table {
             Self::Aliases => "aliases",
             Self::History => "history",
             Self::Imports => "imports",
+            Self::AuditTree => "audit-tree",
         }
     }
 }
@@ -262,6 +266,14 @@ impl State {
             table: Table::Audit,
             key,
             value: Some(leaf),
+        });
+    }
+
+    pub(super) fn save_subtree(&mut self, subtree: Subtree, root: Hash) {
+        self.changes.push(RowChange {
+            table: Table::AuditTree,
+            key: subtree.row(),
+            value: Some(root.to_vec()),
         });
     }
 }

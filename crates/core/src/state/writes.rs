@@ -152,7 +152,10 @@ impl State {
                 };
                 self.key_note(target.name(), Some(version), format!("by import job {job}"))
             }
-            Change::Erased { through } => detail(format!("destroyed up to revision {through}")),
+            Change::Erased { through } => Note {
+                destruction_revision: through.0,
+                ..detail(format!("destroyed up to revision {through}"))
+            },
             Change::Grant(it) | Change::Revoke(it) => {
                 detail(format!("{} on {} for {}", it.role, it.scope, it.principal))
             }

@@ -2,6 +2,7 @@
 
 mod apply;
 mod history;
+mod proof;
 mod rows;
 mod snapshot;
 

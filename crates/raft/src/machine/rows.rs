@@ -28,6 +28,7 @@ pub(crate) const STATE: Database = Database {
         "aliases",
         "history",
         "imports",
+        "audit-tree",
     ],
 };
 
@@ -64,8 +65,8 @@ pub(super) fn load_place(slot: &StoreSlot) -> Result<Place, StoreError> {
         .map_err(|e| slot.corrupt(&format!("place: {e}")))
 }
 
-/// What stays on the disk: the audit log's leaves, and which of them tell the stories of keys.
-const ON_DISK_ONLY: [Table; 2] = [Table::Audit, Table::History];
+/// What stays on the disk: the audit log's leaves and subtrees, and which of its records tell the stories of keys.
+const ON_DISK_ONLY: [Table; 3] = [Table::Audit, Table::AuditTree, Table::History];
 
 /// The state that the rows make.
 pub(super) fn load_state(slot: &StoreSlot) -> Result<State, RaftError> {
@@ -74,8 +75,8 @@ pub(super) fn load_state(slot: &StoreSlot) -> Result<State, RaftError> {
 
 /// For a planted bug only.
 pub(super) fn load_state_without_requests(slot: &StoreSlot) -> Result<State, RaftError> {
-    let [audit, history] = ON_DISK_ONLY;
-    load_tables(slot, &[audit, history, Table::Requests])
+    let [leaves, subtrees, history] = ON_DISK_ONLY;
+    load_tables(slot, &[leaves, subtrees, history, Table::Requests])
 }
 
 fn load_tables(slot: &StoreSlot, without: &[Table]) -> Result<State, RaftError> {

@@ -1,6 +1,6 @@
 //! `AuditService`: the audit log as it is on this node.
 
-use super::convert;
+use super::{convert, proofs};
 use crate::caller::Caller;
 use crate::context::NodeContext;
 use crate::error::ServiceError;
@@ -127,6 +127,19 @@ impl AuditService for AuditApi {
         let (entries, stream) = mpsc::channel(TAIL_PAGE);
         tokio::spawn(tail(self.0.clone(), caller, start, entries));
         Ok(Response::new(ReceiverStream::new(stream)))
+    }
+
+    async fn prove_records(
+        &self,
+        request: Request<wire::ProveRecordsRequest>,
+    ) -> Result<Response<wire::RecordProofs>, Status> {
+        let caller = self.0.admit(&request, &[])?;
+        let asked = request.into_inner();
+        let records = proofs::records(&asked.sequences)?;
+        let replica = self
+            .reader(&caller, convert::consistency(asked.consistency)?)
+            .await?;
+        Ok(Response::new(proofs::prove(&self.0, &replica, &records)?))
     }
 
     async fn root(

@@ -284,7 +284,7 @@ pub(super) struct Erasure<'a> {
 }
 
 impl Erasure<'_> {
-    fn destruction(self, it: &Destruction) -> wire::Destruction {
+    pub(super) fn destruction(self, it: &Destruction) -> wire::Destruction {
         let has_erased = |node: &&NodeId| {
             it.done
                 .is_some_and(|done| self.state.has_erased(**node, done.revision))

@@ -423,4 +423,11 @@ impl KeyService for KeyApi {
     ) -> Result<Response<wire::GetKeyHistoryResponse>, Status> {
         read!(self, request, history)
     }
+
+    async fn get_destruction_certificate(
+        &self,
+        request: Request<wire::GetDestructionCertificateRequest>,
+    ) -> Result<Response<wire::DestructionCertificate>, Status> {
+        read!(self, request, destruction_certificate)
+    }
 }

@@ -12,6 +12,7 @@ mod finding;
 mod history;
 mod imports;
 mod key;
+mod proofs;
 
 pub(crate) use access::AccessApi;
 pub(crate) use audit::AuditApi;

@@ -11,6 +11,7 @@ mod finding;
 mod history;
 mod imports;
 mod pair_hsm;
+mod proofs;
 mod public_keys;
 mod receiving;
 mod receiving_inside;
@@ -262,7 +263,7 @@ async fn a_session_ends_when_the_node_stops() {
 }
 
 /// Of the state.
-const TABLES: [&str; 14] = [
+const TABLES: [&str; 15] = [
     "meta",
     "keys",
     "versions",
@@ -277,6 +278,7 @@ const TABLES: [&str; 14] = [
     "aliases",
     "history",
     "imports",
+    "audit-tree",
 ];
 
 /// Exchanges the wrapped material of two keys' first versions in the node's storage.

@@ -1,6 +1,7 @@
 //! Why a command ends without having done what was asked.
 
 use conclave_client::ClientError;
+use conclave_client::proof::ProofError;
 use conclave_crypto::CryptoError;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -34,6 +35,9 @@ pub(crate) enum CliError {
         path: PathBuf,
         expected: &'static str,
     },
+    /// A proof proves nothing.
+    #[error("{}: {why}", path.display())]
+    Proof { path: PathBuf, why: ProofError },
     /// A profile file or a setting is wrong.
     #[error("{problem}")]
     Settings {
@@ -98,6 +102,7 @@ impl CliError {
             Self::TooLarge { .. } => "FILE_TOO_LARGE",
             Self::Custody { .. } => "SHARE_UNREADABLE",
             Self::NoKey { .. } => "KEY_UNREADABLE",
+            Self::Proof { .. } => "PROOF_INVALID",
             Self::Settings { .. } => "BAD_SETTINGS",
             Self::Tls { .. } => "TLS_FAILED",
             Self::Terminal => "TERMINAL",
@@ -118,6 +123,9 @@ impl CliError {
                 "check that you named the right file: see --help for what it is to hold"
             }
             Self::Custody { .. } => "check that share and identity are whole and belong together",
+            Self::Proof { .. } => {
+                "do not believe it: have another one from whoever gave it to you, and look whether the verifier key is that of this cluster"
+            }
             Self::Settings { remedy, .. }
             | Self::Usage { remedy, .. }
             | Self::Nodes { remedy, .. } => remedy,
@@ -150,6 +158,7 @@ impl CliError {
             | Self::TooLarge { .. }
             | Self::Custody { .. }
             | Self::NoKey { .. }
+            | Self::Proof { .. }
             | Self::Nodes { .. }
             | Self::BrokenPipe
             | Self::Interrupted => 1,

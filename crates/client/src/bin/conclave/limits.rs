@@ -28,6 +28,8 @@ pub(crate) const DATA_KEYS_PER_PAGE: u32 = 1_000;
 pub(crate) const REWRAP_LOOK_INTERVAL: Duration = Duration::from_millis(500);
 /// Audit records that are asked for at once.
 pub(crate) const RECORDS_PER_PAGE: u32 = 1_000;
+/// Bytes of a file with proofs: a hundred of them have as many.
+pub(crate) const PROOF_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Bytes of a file with a key, in whatever encoding.
 pub(crate) const MATERIAL_BYTES_MAX: usize = 16 * 1024;
 /// Bytes of a ciphertext under a public key: one of ML-KEM-768 has 1,088.

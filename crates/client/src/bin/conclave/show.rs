@@ -1,5 +1,6 @@
 //! Messages of the API as people and programs read them.
 
+use conclave_client::store::v1::AuditRecord;
 use conclave_client::{store, v1};
 use conclave_core::RotationPeriod;
 use prost_types::{Duration, Timestamp};
@@ -381,7 +382,7 @@ pub(crate) fn audit_text(entry: &v1::AuditEntry) -> String {
     parts.join("  ")
 }
 
-fn key_and_version(key: &str, version: u32) -> String {
+pub(crate) fn key_and_version(key: &str, version: u32) -> String {
     if version == 0 {
         key.to_owned()
     } else {
@@ -391,35 +392,39 @@ fn key_and_version(key: &str, version: u32) -> String {
 
 /// An audit record, with the bytes that are hashed.
 pub(crate) fn audit_json(entry: &v1::AuditEntry) -> Value {
-    let record = entry.record.as_ref().map(|record| {
-        json!({
-            "time": time_ms(record.time_ms),
-            "time_ms": record.time_ms,
-            "node_id": record.node_id,
-            "request_id": hex::encode(&record.request_id),
-            "attempt": record.attempt,
-            "principal": record.principal,
-            "authentication": record.authentication,
-            "source_address": record.source_address,
-            "operation": record.operation,
-            "key": record.key,
-            "key_id": hex::encode(&record.key_id),
-            "version": record.version,
-            "context": record.context,
-            "count": record.count,
-            "outcome": outcome(record.outcome),
-            "reason": record.reason,
-            "key_revision": record.key_revision,
-            "access_revision": record.access_revision,
-            "detail": record.detail,
-            "destination_key": record.destination_key,
-            "destination_version": record.destination_version,
-            "data_key_id": hex::encode(&record.data_key_id),
-            "alias": record.alias,
-            "destination_alias": record.destination_alias,
-        })
-    });
+    let record = entry.record.as_ref().map(audit_record_json);
     json!({ "sequence": entry.sequence, "leaf": hex::encode(&entry.leaf), "record": record })
+}
+
+/// What an audit record says.
+pub(crate) fn audit_record_json(record: &AuditRecord) -> Value {
+    json!({
+        "time": time_ms(record.time_ms),
+        "time_ms": record.time_ms,
+        "node_id": record.node_id,
+        "request_id": hex::encode(&record.request_id),
+        "attempt": record.attempt,
+        "principal": record.principal,
+        "authentication": record.authentication,
+        "source_address": record.source_address,
+        "operation": record.operation,
+        "key": record.key,
+        "key_id": hex::encode(&record.key_id),
+        "version": record.version,
+        "context": record.context,
+        "count": record.count,
+        "outcome": outcome(record.outcome),
+        "reason": record.reason,
+        "key_revision": record.key_revision,
+        "access_revision": record.access_revision,
+        "detail": record.detail,
+        "destination_key": record.destination_key,
+        "destination_version": record.destination_version,
+        "data_key_id": hex::encode(&record.data_key_id),
+        "alias": record.alias,
+        "destination_alias": record.destination_alias,
+        "destruction_revision": record.destruction_revision,
+    })
 }
 
 /// A grant.
@@ -465,7 +470,7 @@ mod tests {
 
     #[test]
     fn a_record_is_one_line() {
-        let record = store::v1::AuditRecord {
+        let record = AuditRecord {
             node_id: 2,
             principal: "alice".into(),
             operation: "Encrypt".into(),
@@ -475,7 +480,7 @@ mod tests {
             count: 5,
             outcome: 2,
             reason: "PERMISSION_DENIED".into(),
-            ..store::v1::AuditRecord::default()
+            ..AuditRecord::default()
         };
         let entry = v1::AuditEntry {
             sequence: 41,

@@ -1,5 +1,6 @@
 //! `conclave audit`.
 
+use super::proof;
 use crate::error::CliError;
 use crate::fleet::{self, Answer};
 use crate::limits::RECORDS_PER_PAGE;
@@ -45,26 +46,39 @@ Examples:
         #[arg(long)]
         all: bool,
     },
+    /// Write what proves to others that records are in the log
+    #[command(after_help = "\
+The file is text, C2SP tlog-proof, with the record's bytes in it. `conclave audit verify` reads it
+without a cluster, and so do other tools.
+
+Example:
+  conclave audit prove 4711 4712 --out records.tlog-proof")]
+    Prove(proof::ProveArgs),
+    /// Verify proofs and certificates of destruction, without a cluster
+    #[command(after_help = "\
+The verifier key is the cluster's public key for its log. Have it from somebody whom you trust, and
+not from whoever gave you the proof: `conclave audit root` prints it, and it never changes.
+
+Example:
+  conclave audit verify gone.tlog-proof --verifier-key 'conclave.example/…+c74f20a3+ARpc…'")]
+    Verify(proof::VerifyArgs),
 }
 
 pub(crate) async fn run(command: AuditCommand, session: &Session) -> Result<(), CliError> {
-    let client = session.client()?;
     match command {
-        AuditCommand::List { start, limit } => list(&client, start, limit, session).await,
-        AuditCommand::Tail { start } => tail(&client, start, session).await,
-        AuditCommand::Root { all: false } => root(&client, session).await,
-        AuditCommand::Root { all: true } => roots(&client, session).await,
+        AuditCommand::List { start, limit } => list(start, limit, session).await,
+        AuditCommand::Tail { start } => tail(start, session).await,
+        AuditCommand::Root { all: false } => root(session).await,
+        AuditCommand::Root { all: true } => roots(session).await,
+        AuditCommand::Prove(args) => proof::prove(args, session).await,
+        AuditCommand::Verify(args) => proof::verify(&args, session),
     }
 }
 
 /// Prints page by page, so that a long list needs no more memory than a short one; as JSON, one
 /// object a line.
-async fn list(
-    client: &Client,
-    start: Option<u64>,
-    limit: u32,
-    session: &Session,
-) -> Result<(), CliError> {
+async fn list(start: Option<u64>, limit: u32, session: &Session) -> Result<(), CliError> {
+    let client = session.client()?;
     let mut next = match start {
         Some(start) => start,
         None => client
@@ -95,8 +109,8 @@ async fn list(
     Ok(())
 }
 
-async fn tail(client: &Client, start: Option<u64>, session: &Session) -> Result<(), CliError> {
-    let mut tail = client.audit_tail(start).await?;
+async fn tail(start: Option<u64>, session: &Session) -> Result<(), CliError> {
+    let mut tail = session.client()?.audit_tail(start).await?;
     loop {
         show_entry(&tail.next().await?, session)?;
     }
@@ -108,8 +122,8 @@ fn show_entry(entry: &v1::AuditEntry, session: &Session) -> Result<(), CliError>
         .print(|| show::audit_text(entry), || show::audit_json(entry))
 }
 
-async fn root(client: &Client, session: &Session) -> Result<(), CliError> {
-    let root = client.audit_root(newest()).await?;
+async fn root(session: &Session) -> Result<(), CliError> {
+    let root = session.client()?.audit_root(newest()).await?;
     let text = || {
         let hash = hex::encode(&root.root_hash);
         let mut lines = vec![format!("size: {}", root.size), format!("root: {hash}")];
@@ -138,7 +152,8 @@ fn root_json(root: &v1::AuditRoot) -> Value {
     })
 }
 
-async fn roots(client: &Client, session: &Session) -> Result<(), CliError> {
+async fn roots(session: &Session) -> Result<(), CliError> {
+    let client = &session.client()?;
     let nodes = fleet::discover(client).await;
     let local = v1::ReadConsistency::Local.into();
     let ask = |node: Client| async move {

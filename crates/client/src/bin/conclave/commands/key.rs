@@ -1,7 +1,7 @@
 //! `conclave key`.
 
 use super::crypt::context;
-use super::{finding, history, import, rewrap};
+use super::{finding, history, import, proof, rewrap};
 use crate::destination::Destination;
 use crate::error::CliError;
 use crate::parse::{Algorithm, Protection, key_name, moment, pair, period, waiting_period};
@@ -105,6 +105,15 @@ Examples:
     /// Call a destruction off before its date; the key or version is DEACTIVATED then
     #[command(after_help = "Example:\n  conclave key cancel-destroy payments/last-year")]
     CancelDestroy(TransitionArgs),
+    /// Write what shows to others that a key or a version is destroyed
+    #[command(after_help = "\
+The records of the audit log that say so, and on which nodes it is erased, with their proofs.
+Whoever has the cluster's verifier key verifies them without the cluster.
+
+Example:
+  conclave key certificate payments/last-year --out gone.tlog-proof
+  conclave audit verify gone.tlog-proof --verifier-key \"$KEY\"")]
+    Certificate(proof::CertificateArgs),
     /// Make own material a key, or a version of one
     #[command(after_help = "\
 The material goes into the cluster wrapped: RSA-OAEP with SHA-256, then AES-KWP. What the file is to
@@ -247,6 +256,7 @@ pub(crate) async fn run(command: KeyCommand, session: &Session) -> Result<(), Cl
     let client = session.client()?;
     let key = match command {
         KeyCommand::Public(args) => return public(&client, args, session).await,
+        KeyCommand::Certificate(args) => return proof::certificate(args, session).await,
         KeyCommand::History(args) => return history::run(&client, args, session).await,
         KeyCommand::List(args) => return finding::list(&client, args, session).await,
         KeyCommand::Label(args) => client.update_key_labels(args.request()?).await,

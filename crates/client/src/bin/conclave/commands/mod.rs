@@ -13,6 +13,7 @@ pub(crate) mod history;
 pub(crate) mod import;
 pub(crate) mod key;
 pub(crate) mod mac;
+pub(crate) mod proof;
 pub(crate) mod random;
 pub(crate) mod receive;
 pub(crate) mod reencrypt;
