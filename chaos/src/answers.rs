@@ -1,14 +1,15 @@
 //! What the client library answered, in the words of the history. For simulated and real clusters alike.
 
 use crate::history::{Answer, KeySeen, Sealed};
+use crate::named::keyring_of;
 use conclave_client::{ClientError, v1};
 use conclave_core::KeyState;
 use std::collections::BTreeMap;
 use tonic::Code;
 
-/// The encryption context of everything that is encrypted under a key.
+/// The encryption context of everything that is encrypted under a key, or by an alias of it: that of its keyring.
 pub fn context_of(key: &str) -> BTreeMap<String, String> {
-    BTreeMap::from([("for".to_owned(), key.to_owned())])
+    BTreeMap::from([("for".to_owned(), keyring_of(key).to_owned())])
 }
 
 /// A failure: a refusal for good, or nobody knows.

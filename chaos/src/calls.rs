@@ -1,10 +1,11 @@
 //! Making the calls of a history through the client library, and noting what they were answered.
 
+mod kept;
 mod proofs;
 mod uses;
 
 use crate::answers;
-use crate::history::{Answer, Asked, CallId, Proof, Recorder, Right, Sealed};
+use crate::history::{Answer, Asked, CallId, DataKey, Proof, Recorder, Right, Sealed};
 use crate::named::material_of;
 use conclave_client::{Client, v1};
 use conclave_core::{Role, Transition};
@@ -57,6 +58,7 @@ fn period(every_ms: u64) -> prost_types::Duration {
 enum Given {
     Sealed(Vec<Sealed>),
     Proved(Proof),
+    Registered(DataKey),
 }
 
 impl From<Vec<Sealed>> for Given {
@@ -68,6 +70,12 @@ impl From<Vec<Sealed>> for Given {
 impl From<Proof> for Given {
     fn from(proof: Proof) -> Self {
         Self::Proved(proof)
+    }
+}
+
+impl From<DataKey> for Given {
+    fn from(data_key: DataKey) -> Self {
+        Self::Registered(data_key)
     }
 }
 
@@ -85,6 +93,7 @@ impl Caller {
             Ok(answer) => self.recorder.end((self.now)(), call, answer),
             Err(Given::Sealed(sealed)) => self.recorder.end_sealed((self.now)(), call, sealed),
             Err(Given::Proved(proof)) => self.recorder.end_proved((self.now)(), call, proof),
+            Err(Given::Registered(it)) => self.recorder.end_registered((self.now)(), call, it),
         }
         call
     }
@@ -115,6 +124,9 @@ impl Caller {
                 plaintexts,
             } => Ok(self.encrypt(request, key, *version, plaintexts).await?),
             Asked::DataKey { key } => Ok(self.data_key(request, key).await?),
+            Asked::Register { key } => Ok(self.register(request, key).await?),
+            Asked::OpenDataKey(place) => Ok(self.open_data_key(request, *place).await),
+            Asked::ProveRecord { sequence } => Ok(self.prove_record(*sequence).await),
             Asked::ReEncrypt { message } => Ok(self.re_encrypt(request, *message).await?),
             Asked::Decrypt { messages } => Ok(self.decrypt(request, messages).await),
             Asked::Prove {
@@ -139,6 +151,9 @@ impl Caller {
             | Asked::Transition { .. }
             | Asked::Destroy { .. }
             | Asked::SetRotation { .. }
+            | Asked::DeleteDataKey(_)
+            | Asked::SetAlias { .. }
+            | Asked::DeleteAlias { .. }
             | Asked::Grant(_)
             | Asked::Revoke(_) => Ok(self.write(request, asked).await),
         }
@@ -184,6 +199,11 @@ impl Caller {
                 };
                 answers::key(client.set_key_rotation(request).await)
             }
+            Asked::DeleteDataKey(place) => self.delete_data_key(request, *place).await,
+            Asked::SetAlias { alias, key, moves } => {
+                self.set_alias(request, alias, key, *moves).await
+            }
+            Asked::DeleteAlias { alias } => self.delete_alias(request, alias).await,
             Asked::Grant(right) => {
                 let grant = Some(wire_grant(right));
                 answers::done(&client.grant(v1::GrantRequest { request_id, grant }).await)
@@ -200,6 +220,9 @@ impl Caller {
             | Asked::Prove { .. }
             | Asked::Check { .. }
             | Asked::Random
+            | Asked::Register { .. }
+            | Asked::OpenDataKey(_)
+            | Asked::ProveRecord { .. }
             | Asked::GetKey { .. }
             | Asked::ReadRoot => unreachable!("not a write"),
         }

@@ -45,6 +45,7 @@ impl Leaf {
             "Encrypt"
                 | "Decrypt"
                 | "GenerateDataKey"
+                | "DecryptDataKey"
                 | "ReEncrypt"
                 | "GenerateRandom"
                 | "GenerateMac"

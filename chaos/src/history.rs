@@ -6,12 +6,14 @@
     reason = "a line for people says more of some calls than of others"
 )]
 
+mod asked;
 mod recorder;
 
-use conclave_core::{KeyState, Role, Transition};
+use conclave_core::{KeyState, Role};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+pub use asked::Asked;
 pub use recorder::{Listener, Recorder, Sealed};
 
 /// A place in the history: when, and in which order among all beginnings and ends.
@@ -42,6 +44,10 @@ pub struct MessageId(pub usize);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ProofId(pub usize);
 
+/// A registered data key of the history, by its place in [`History::data_keys`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DataKeyPlace(pub usize);
+
 /// What proves that whoever holds a key has seen a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ProofKind {
@@ -65,112 +71,6 @@ pub enum Changed {
 /// A call of the history, by its place in [`History::calls`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct CallId(pub usize);
-
-/// What a client asked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Asked {
-    /// A new key; `later`: it begins `PRE_ACTIVE`.
-    CreateKey {
-        /// Its name.
-        key: String,
-        /// Whether it begins `PRE_ACTIVE`.
-        later: bool,
-    },
-    /// A new key that begins `PRE_ACTIVE`, and that a tick activates on its date.
-    CreateDatedKey {
-        /// Its name.
-        key: String,
-        /// Milliseconds since 1970.
-        date_ms: u64,
-    },
-    /// A new primary version.
-    RotateKey {
-        /// Which key.
-        key: String,
-    },
-    /// Another state.
-    Transition {
-        /// Which key.
-        key: String,
-        /// `None`: the key as a whole.
-        version: Option<u32>,
-        /// Which way.
-        transition: Transition,
-    },
-    /// The end of a key or of one version, a day later.
-    Destroy {
-        /// Which key.
-        key: String,
-        /// `None`: the key as a whole.
-        version: Option<u32>,
-        /// However lately it was used.
-        force: bool,
-    },
-    /// A role is given.
-    Grant(Right),
-    /// A role is taken.
-    Revoke(Right),
-    /// One message, or a batch.
-    Encrypt {
-        /// Under which key.
-        key: String,
-        /// `None`: the primary one.
-        version: Option<u32>,
-        /// In clear, each different from all others of the run.
-        plaintexts: Vec<Vec<u8>>,
-    },
-    /// A data key.
-    DataKey {
-        /// Under which key.
-        key: String,
-    },
-    /// One message, or a batch.
-    Decrypt {
-        /// Which.
-        messages: Vec<MessageId>,
-    },
-    /// Decrypted and encrypted inside the node, under the same key.
-    ReEncrypt {
-        /// Which.
-        message: MessageId,
-    },
-    /// A code or a signature.
-    Prove {
-        /// Which of them.
-        kind: ProofKind,
-        /// By which key.
-        key: String,
-        /// `None`: the primary one.
-        version: Option<u32>,
-        /// Of what.
-        message: Vec<u8>,
-    },
-    /// A code or a signature is verified, under the version that made it.
-    Check {
-        /// Which.
-        kind: ProofKind,
-        /// Which one.
-        proof: ProofId,
-        /// What of it was changed meanwhile.
-        changed: Changed,
-    },
-    /// Another rotation period, or none.
-    SetRotation {
-        /// Of which key.
-        key: String,
-        /// In milliseconds; `None`: it is rotated by hand only.
-        every_ms: Option<u64>,
-    },
-    /// Random bytes.
-    Random,
-    /// A linearizable read.
-    GetKey {
-        /// Which.
-        key: String,
-    },
-    /// A linearizable read of the audit log's root.
-    ReadRoot,
-}
 
 /// A key as an answer shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -198,6 +98,17 @@ pub enum Answer {
     Proved(ProofId),
     /// A code or signature is what it is said to be.
     Verified,
+    /// A data key that was registered.
+    Registered(DataKeyPlace),
+    /// A record of the audit log, with its proof.
+    Included {
+        /// Records of the log for which it is proved.
+        size: u64,
+        /// The record's bytes.
+        leaf: Vec<u8>,
+        /// Hashes, the lowest first.
+        path: Vec<Vec<u8>>,
+    },
     /// Random bytes.
     Random(Vec<u8>),
     /// The audit log's size and root.
@@ -258,6 +169,17 @@ pub struct Proof {
     pub bytes: Vec<u8>,
 }
 
+/// A registered data key that a client was given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DataKey {
+    /// Of which key, as the answer says.
+    pub key: String,
+    /// By which it is opened.
+    pub id: Vec<u8>,
+    /// In clear.
+    pub plaintext: Vec<u8>,
+}
+
 /// All calls of a run.
 #[derive(Clone, Debug, Default)]
 pub struct History {
@@ -267,6 +189,8 @@ pub struct History {
     pub messages: Vec<Message>,
     /// Codes and signatures, in the order in which they were given.
     pub proofs: Vec<Proof>,
+    /// Registered data keys, in the order in which they were given.
+    pub data_keys: Vec<DataKey>,
     /// Writes that were acknowledged, sent once more under their request ids, and what was answered then.
     pub repeats: Vec<(CallId, Answer)>,
     moments: u64,
@@ -295,78 +219,6 @@ impl Call {
     }
 }
 
-impl Asked {
-    /// The operation's name in the audit log; `None` for what is not recorded.
-    pub fn operation(&self) -> Option<&'static str> {
-        Some(match self {
-            Self::CreateKey { .. } | Self::CreateDatedKey { .. } => "CreateKey",
-            Self::RotateKey { .. } => "RotateKey",
-            Self::Transition { transition, .. } => transition.operation(),
-            Self::Destroy { .. } => Transition::ScheduleDestruction.operation(),
-            Self::Grant(_) => "Grant",
-            Self::Revoke(_) => "Revoke",
-            Self::Encrypt { .. } => "Encrypt",
-            Self::DataKey { .. } => "GenerateDataKey",
-            Self::Decrypt { .. } => "Decrypt",
-            Self::ReEncrypt { .. } => "ReEncrypt",
-            Self::Prove { kind, .. } => match kind {
-                ProofKind::Code => "GenerateMac",
-                ProofKind::Signature => "Sign",
-            },
-            Self::Check { kind, .. } => match kind {
-                ProofKind::Code => "VerifyMac",
-                ProofKind::Signature => "Verify",
-            },
-            Self::SetRotation { .. } => "SetKeyRotation",
-            Self::Random => "GenerateRandom",
-            Self::GetKey { .. } | Self::ReadRoot => return None,
-        })
-    }
-
-    /// Whether it changes something.
-    pub fn is_write(&self) -> bool {
-        match self {
-            Self::CreateKey { .. }
-            | Self::CreateDatedKey { .. }
-            | Self::RotateKey { .. }
-            | Self::Transition { .. }
-            | Self::Destroy { .. }
-            | Self::SetRotation { .. }
-            | Self::Grant(_)
-            | Self::Revoke(_) => true,
-            Self::Encrypt { .. }
-            | Self::DataKey { .. }
-            | Self::Decrypt { .. }
-            | Self::ReEncrypt { .. }
-            | Self::Prove { .. }
-            | Self::Check { .. }
-            | Self::Random
-            | Self::GetKey { .. }
-            | Self::ReadRoot => false,
-        }
-    }
-}
-
-impl Asked {
-    /// In a line; plaintexts by their number.
-    pub fn brief(&self) -> String {
-        match self {
-            Self::Encrypt {
-                key,
-                version,
-                plaintexts,
-            } => format!("Encrypt {} under {key} {version:?}", plaintexts.len()),
-            Self::Decrypt { messages } if messages.len() > 3 => {
-                format!("Decrypt {} messages", messages.len())
-            }
-            Self::Prove {
-                kind, key, version, ..
-            } => format!("Prove by {kind:?} under {key} {version:?}"),
-            other => format!("{other:?}"),
-        }
-    }
-}
-
 impl Answer {
     /// In a line; plaintexts by their number.
     pub fn brief(&self) -> String {
@@ -378,6 +230,7 @@ impl Answer {
             Self::Sealed(given) => format!("sealed {}", given.len()),
             Self::Random(_) => "random bytes".to_owned(),
             Self::Root { size, .. } => format!("root of {size}"),
+            Self::Included { size, .. } => format!("proved in a log of {size}"),
             other => format!("{other:?}"),
         }
     }
@@ -388,6 +241,15 @@ impl History {
     pub fn asked(&self, request: &[u8]) -> Option<&Asked> {
         let call = self.by_request.get(request)?;
         self.calls.get(call.0).map(|call| &call.asked)
+    }
+
+    /// So many records the audit log has at least, as clients were told.
+    pub fn records_known(&self) -> u64 {
+        let told = self.calls.iter().filter_map(|call| match call.answer()? {
+            Answer::Root { size, .. } | Answer::Included { size, .. } => Some(*size),
+            _ => None,
+        });
+        told.max().unwrap_or(0)
     }
 
     fn moment(&mut self, at: Duration) -> Moment {

@@ -9,10 +9,11 @@
 )]
 
 mod changes;
+mod kept;
 
 use crate::evidence::Leaf;
 use crate::history::{Asked, History, KeySeen, Right};
-use crate::named::purpose_of;
+use crate::named::{keyring_of, purpose_of};
 use conclave_core::{AuditRecord, KeyState, Purpose, Role};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -36,15 +37,14 @@ pub(crate) struct Model {
     made: BTreeMap<String, u64>,
     /// How old they may become, by key.
     periods: BTreeMap<String, u64>,
+    /// Registered data keys, by their ids.
+    data_keys: BTreeMap<Vec<u8>, kept::DataKey>,
+    /// Keys by their aliases.
+    aliases: BTreeMap<String, String>,
 }
 
 /// Why a use or a change is not allowed, in the product's stable words.
 pub(crate) type Reason = &'static str;
-
-/// The first segment of a key's name.
-fn keyring_of(key: &str) -> &str {
-    key.split('/').next().unwrap_or_default()
-}
 
 /// What a key must be for, for an operation.
 fn purpose_for(operation: &str) -> Purpose {
@@ -131,11 +131,15 @@ impl Model {
     /// What the record says and the rules do not.
     pub(crate) fn follow(&mut self, leaf: &Leaf, history: &History) -> Result<(), String> {
         let record = &leaf.record;
-        let expected = match record.operation.as_str() {
+        let judged = match record.operation.as_str() {
+            "GenerateDataKey" if leaf.is_allowed() && !record.data_key_id.is_empty() => {
+                self.judge_registration(record)
+            }
+            "DecryptDataKey" if leaf.is_allowed() => self.judge_opening(record),
             "Encrypt" | "GenerateDataKey" | "GenerateMac" | "Sign" => {
                 self.judge_protection(record, history)
             }
-            "Decrypt" | "VerifyMac" | "Verify" => self.judge_processing(record),
+            "Decrypt" | "VerifyMac" | "Verify" | "DecryptDataKey" => self.judge_processing(record),
             "ReEncrypt" => self.judge_re_encryption(record),
             "GenerateRandom" => self.judge_random(record),
             operation => match self.change(operation, record, history) {
@@ -143,6 +147,10 @@ impl Model {
                 // Custody and the cluster itself: other invariants.
                 None => return Ok(()),
             },
+        };
+        let expected = match judged {
+            Ok(()) if leaf.is_use() => self.check_alias(&record.alias, &record.key),
+            judged => judged,
         };
         let said = if leaf.is_allowed() {
             Ok(())
@@ -163,6 +171,12 @@ impl Model {
                 ),
             ) if leaf.is_use() => Ok(()),
             (Err(expected), Err(said)) if expected == said => Ok(()),
+            // Who asks once more for a data key that he registered opens it, and is refused as who opens.
+            (Err("KEY_STATE"), Err("KEY_COMPROMISED"))
+                if record.operation == "GenerateDataKey" && self.wraps_data_keys(&record.key) =>
+            {
+                Ok(())
+            }
             (expected, said) => Err(format!(
                 "record {} says {} of {} on {}, and the rules say {}",
                 record.sequence,

@@ -8,6 +8,16 @@ fn last(key: &str) -> &str {
     key.rsplit('/').next().unwrap_or_default()
 }
 
+/// The first segment of a key's name.
+pub(crate) fn keyring_of(key: &str) -> &str {
+    key.split('/').next().unwrap_or_default()
+}
+
+/// Whether a name is that of an alias.
+pub(crate) fn is_alias(name: &str) -> bool {
+    last(name).starts_with("alias-")
+}
+
 fn digit(key: &str) -> u32 {
     let last = key.chars().next_back();
     last.and_then(|c| c.to_digit(10)).unwrap_or(1)

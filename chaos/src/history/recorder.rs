@@ -1,6 +1,8 @@
 //! Writing a history.
 
-use super::{Answer, Asked, Call, CallId, History, Message, MessageId, Proof, ProofId};
+use super::{
+    Answer, Asked, Call, CallId, DataKey, DataKeyPlace, History, Message, MessageId, Proof, ProofId,
+};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::Duration;
@@ -90,6 +92,16 @@ impl Recorder {
         let moment = history.moment(at);
         let answer = Answer::Proved(ProofId(history.proofs.len()));
         history.proofs.push(given);
+        self.tell(at, || format!("call {} ends: {}", call.0, answer.brief()));
+        history.calls[call.0].ended = Some((moment, answer));
+    }
+
+    /// Notes a registered data key that a call was given, and answers it with it.
+    pub fn end_registered(&self, at: Duration, call: CallId, given: DataKey) {
+        let mut history = self.history.lock();
+        let moment = history.moment(at);
+        let answer = Answer::Registered(DataKeyPlace(history.data_keys.len()));
+        history.data_keys.push(given);
         self.tell(at, || format!("call {} ends: {}", call.0, answer.brief()));
         history.calls[call.0].ended = Some((moment, answer));
     }

@@ -25,7 +25,7 @@ fn check(evidence: &Evidence) -> Vec<String> {
                 let record = &leaf.record;
                 leaf.is_allowed()
                     && record.operation == operation
-                    && (key.is_empty() || record.key == key)
+                    && (key.is_empty() || record.key == key || record.alias == key)
                     && version.is_none_or(|version| record.version == version)
                     && count.is_none_or(|count| u64::from(record.count) == count)
             };
@@ -74,6 +74,13 @@ fn wanted(call: &Call, history: &History) -> Vec<(String, Option<u32>, Option<u6
         (Asked::DataKey { key }, Answer::Sealed(given)) => {
             let version = given.first().map(|id| history.messages[id.0].version);
             vec![(key.clone(), version, Some(1))]
+        }
+        (Asked::Register { .. }, Answer::Registered(place))
+        | (Asked::OpenDataKey(place) | Asked::DeleteDataKey(place), _) => {
+            vec![(history.data_keys[place.0].key.clone(), None, Some(1))]
+        }
+        (Asked::SetAlias { alias, .. } | Asked::DeleteAlias { alias }, _) => {
+            vec![(alias.clone(), None, Some(1))]
         }
         (Asked::Prove { key, .. }, Answer::Proved(id)) => {
             vec![(key.clone(), Some(history.proofs[id.0].version), Some(1))]

@@ -11,6 +11,7 @@ mod rules;
 use super::Invariant;
 use crate::evidence::{Evidence, Leaf};
 use crate::history::{Answer, Asked, Call, History, KeySeen};
+use crate::named::is_alias;
 use rules::outcomes;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -146,6 +147,8 @@ fn touched<'a>(call: &'a Call, history: &'a History) -> Vec<(&'a str, Option<u32
         | Asked::Destroy { key, .. }
         | Asked::SetRotation { key, .. }
         | Asked::GetKey { key } => vec![(key, None, None)],
+        // Where an alias leads is no part of the key.
+        Asked::Encrypt { key, .. } if is_alias(key) => Vec::new(),
         Asked::Encrypt { key, .. } | Asked::DataKey { key } => {
             vec![(key, given(call.answer()), None)]
         }
@@ -174,7 +177,17 @@ fn touched<'a>(call: &'a Call, history: &'a History) -> Vec<(&'a str, Option<u32
                 .map(|it| (it.key.as_str(), Some(it.version), None))
                 .collect()
         }
-        Asked::Grant(_) | Asked::Revoke(_) | Asked::Random | Asked::ReadRoot => Vec::new(),
+        // Which version wraps a data key is not always answered.
+        Asked::Register { .. }
+        | Asked::OpenDataKey(_)
+        | Asked::DeleteDataKey(_)
+        | Asked::SetAlias { .. }
+        | Asked::DeleteAlias { .. }
+        | Asked::ProveRecord { .. }
+        | Asked::Grant(_)
+        | Asked::Revoke(_)
+        | Asked::Random
+        | Asked::ReadRoot => Vec::new(),
     }
 }
 

@@ -1,4 +1,4 @@
-//! A message opens as what was sealed, or not at all; and whoever may open it and asks for it is not told that it is
+//! A message, and a registered data key, opens as what was sealed, or not at all; and whoever may open it and asks for it is not told that it is
 //! damaged.
 
 use super::Invariant;
@@ -31,9 +31,19 @@ fn check(evidence: &Evidence) -> Vec<String> {
                     ));
                 }
             }
-            (Asked::Decrypt { .. } | Asked::ReEncrypt { .. }, Some(Answer::Refused(reason)))
-                if is_damage(reason) =>
-            {
+            (Asked::OpenDataKey(place), Some(Answer::Opened(items))) => {
+                let data_key = &evidence.history.data_keys[place.0];
+                let same =
+                    |item: &Result<_, _>| item.as_ref().is_ok_and(|it| *it == data_key.plaintext);
+                if !items.iter().all(same) {
+                    let (id, key) = (hex::encode(&data_key.id), &data_key.key);
+                    broken.push(format!("data key {id} of {key} opened as something else"));
+                }
+            }
+            (
+                Asked::Decrypt { .. } | Asked::ReEncrypt { .. } | Asked::OpenDataKey(_),
+                Some(Answer::Refused(reason)),
+            ) if is_damage(reason) => {
                 broken.push(format!("{:?} was refused: {reason}", call.asked));
             }
             _ => {}

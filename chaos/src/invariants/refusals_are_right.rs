@@ -21,6 +21,25 @@ fn check(evidence: &Evidence) -> Vec<String> {
         else {
             continue;
         };
+        if let Asked::OpenDataKey(place) = &call.asked
+            && reason == "DATA_KEY_NOT_FOUND"
+        {
+            // Whoever asks for what is not there uses no key. It must have been there, and have been deleted.
+            let id = &evidence.history.data_keys[place.0].id;
+            let deleted = |leaf: &Leaf| {
+                leaf.is_allowed()
+                    && leaf.record.operation == "DeleteDataKey"
+                    && leaf.record.data_key_id == *id
+                    && leaf.applied.is_none_or(|applied| applied <= moment.at)
+            };
+            if !evidence.leaves.iter().any(deleted) {
+                let id = hex::encode(id);
+                broken.push(format!(
+                    "data key {id} was not found, and nobody deleted it"
+                ));
+            }
+            continue;
+        }
         let fits = |leaf: &&Leaf| {
             let record = &leaf.record;
             !leaf.is_allowed()
@@ -46,9 +65,11 @@ fn check(evidence: &Evidence) -> Vec<String> {
 fn concerns(call: &Call, leaf: &Leaf, evidence: &Evidence) -> bool {
     let record = &leaf.record;
     match &call.asked {
-        Asked::Encrypt { key, .. } | Asked::DataKey { key } | Asked::Prove { key, .. } => {
-            record.key == *key
-        }
+        Asked::Encrypt { key, .. }
+        | Asked::DataKey { key }
+        | Asked::Register { key }
+        | Asked::Prove { key, .. } => record.key == *key || record.alias == *key,
+        Asked::OpenDataKey(place) => evidence.history.data_keys[place.0].key == record.key,
         Asked::Check { proof, .. } => evidence.history.proofs[proof.0].key == record.key,
         Asked::Decrypt { messages } => messages
             .iter()

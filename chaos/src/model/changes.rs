@@ -1,7 +1,8 @@
 //! Changes of keys and roles.
 
-use super::{ADMINISTER, Model, OPERATE, Reason, keyring_of};
+use super::{ADMINISTER, Model, OPERATE, Reason};
 use crate::history::{Asked, History, KeySeen, Right};
+use crate::named::keyring_of;
 use conclave_core::{AuditRecord, KeyState, Role, Transition};
 use std::collections::BTreeMap;
 
@@ -92,6 +93,10 @@ impl Model {
             // A date does it, and nobody by hand.
             "DestroyKey" if !own => Err("PERMISSION_DENIED"),
             "DestroyKey" => self.destroy(record),
+            "DeleteDataKey" => self.delete_data_key(record),
+            "RewrapDataKeys" => self.judge_rewrap(record),
+            "CreateAlias" | "UpdateAlias" => self.set_alias(record, operation == "UpdateAlias"),
+            "DeleteAlias" => self.delete_alias(record),
             "Grant" | "Revoke" => self.change_right(record, operation == "Grant"),
             _ => return None,
         })
@@ -202,6 +207,12 @@ impl Model {
             self.keys
                 .extend(before.map(|key| (record.key.clone(), key)));
             return Err("KEY_IN_USE");
+        }
+        // Which version wraps which of them is in no record.
+        if !forced && record.reason == "DATA_KEYS_LEFT" && self.wraps_data_keys(&record.key) {
+            self.keys
+                .extend(before.map(|key| (record.key.clone(), key)));
+            return Err("DATA_KEYS_LEFT");
         }
         let place = (record.key.clone(), record.version);
         self.dates.insert(place, record.time_ms + DAY_MS);

@@ -1,12 +1,13 @@
 //! The kinds of calls that clients draw from.
 
 /// How many kinds of calls there are.
-pub(crate) const KINDS: usize = 26;
+pub(crate) const KINDS: usize = 33;
 /// Kinds that every seed calls: to create keys, and to encrypt.
 pub(crate) const INDISPENSABLE: [usize; 2] = [0, 8];
 /// How often each kind is called, before a seed weighs it.
 pub(crate) const BASE: [u32; KINDS] = [
-    3, 3, 4, 6, 1, 2, 2, 2, 18, 14, 5, 5, 5, 4, 2, 8, 3, 2, 1, 2, 1, 6, 6, 6, 6, 3,
+    3, 3, 4, 6, 1, 2, 2, 2, 18, 14, 5, 5, 5, 4, 2, 8, 3, 2, 1, 2, 1, 6, 6, 6, 6, 3, 6, 9, 2, 3, 1,
+    8, 2,
 ];
 
 /// One kind of call, in the order of [`BASE`].
@@ -38,6 +39,13 @@ pub(crate) enum Kind {
     Sign,
     Verify,
     SetRotation,
+    Register,
+    OpenDataKey,
+    DeleteDataKey,
+    SetAlias,
+    DeleteAlias,
+    EncryptByAlias,
+    ProveRecord,
 }
 
 impl Kind {
@@ -68,12 +76,25 @@ impl Kind {
         Self::Sign,
         Self::Verify,
         Self::SetRotation,
+        Self::Register,
+        Self::OpenDataKey,
+        Self::DeleteDataKey,
+        Self::SetAlias,
+        Self::DeleteAlias,
+        Self::EncryptByAlias,
+        Self::ProveRecord,
     ];
 
     /// Who calls it, as a rule.
     pub(crate) fn principal(self) -> &'static str {
         match self {
-            Self::Create | Self::Grant | Self::Revoke | Self::Destroy => "admin",
+            Self::Create
+            | Self::Grant
+            | Self::Revoke
+            | Self::Destroy
+            | Self::DeleteDataKey
+            | Self::SetAlias
+            | Self::DeleteAlias => "admin",
             Self::Rotate
             | Self::Suspend
             | Self::Resume
@@ -82,12 +103,16 @@ impl Kind {
             | Self::Compromise
             | Self::CancelDestroy
             | Self::SetRotation
+            | Self::ProveRecord
             | Self::ReadRoot => "ops",
             Self::Encrypt
             | Self::Decrypt
             | Self::EncryptBatch
             | Self::DecryptBatch
             | Self::DataKey
+            | Self::Register
+            | Self::OpenDataKey
+            | Self::EncryptByAlias
             | Self::ReEncrypt
             | Self::GenerateMac
             | Self::VerifyMac

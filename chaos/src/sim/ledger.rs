@@ -183,8 +183,16 @@ impl Ledger {
         }
     }
 
-    /// Whether anything waits for its destruction.
-    pub fn awaits_destruction(&self) -> bool {
+    /// What the committed log makes.
+    pub(super) fn committed(&self) -> &State {
+        &self.reference
+    }
+
+    /// Whether anything is to be done yet by the cluster itself: to be destroyed, or to be wrapped anew.
+    pub fn awaits_something(&self) -> bool {
+        if self.reference.all_rewraps_left() > 0 {
+            return true;
+        }
         let waits = |state| state == KeyState::DestroyScheduled;
         self.reference.keys("", None).any(|key| {
             let mut versions = key.versions.iter();

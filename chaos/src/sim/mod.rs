@@ -6,6 +6,7 @@
 
 mod custodians;
 pub mod faults;
+mod keeping;
 mod kinds;
 mod leap;
 pub mod ledger;

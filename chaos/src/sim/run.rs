@@ -23,7 +23,8 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, UNIX_EPOCH};
 use turmoil::Sim;
 
-/// If anything is to be destroyed at the end: how long the run goes on, for that to be done and erased by every node.
+/// If anything is to be destroyed or wrapped anew at the end: how long the run goes on, for that to be done, and what is
+/// destroyed to be erased by every node.
 const EPILOGUE: Duration = Duration::from_secs(25);
 /// How far into it the date comes, by a leap of all clocks. By then no client waits for an answer.
 const LEAP_AT: Duration = Duration::from_secs(3);
@@ -183,7 +184,7 @@ impl Run {
     /// When it ends, as it looks at `at`.
     fn end(&mut self, at: Duration) -> Duration {
         if at >= self.plan.length && !self.has_epilogue {
-            self.has_epilogue = self.watch.ledger.awaits_destruction();
+            self.has_epilogue = self.watch.ledger.awaits_something();
         }
         if self.has_epilogue {
             self.plan.length + EPILOGUE

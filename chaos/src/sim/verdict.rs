@@ -6,7 +6,7 @@ use super::run::Run;
 use super::scratch;
 use crate::evidence::{Evidence, Leaf};
 use crate::history::History;
-use crate::invariants::inside::{broken, destroyed_is_erased};
+use crate::invariants::inside::{broken, destroyed_is_erased, rewraps_come_to_an_end};
 use crate::invariants::{Violation, judge_evidence};
 use conclave_core::Table;
 use conclave_raft::inspect::STATE_DATABASE;
@@ -23,6 +23,8 @@ impl Run {
         violations.extend(self.check_equal());
         if self.has_epilogue {
             violations.extend(self.check_erased());
+            let committed = self.watch.ledger.committed();
+            violations.extend(rewraps_come_to_an_end::check(committed).err());
         }
         match self.evidence() {
             Ok(evidence) => violations.extend(judge_evidence(&evidence)),

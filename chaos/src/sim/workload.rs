@@ -121,37 +121,17 @@ impl Worker {
 
     /// What is asked; `None` if there is nothing yet that it could be asked of.
     fn ask(&mut self, kind: Kind) -> Option<Asked> {
-        let transition = |worker: &mut Self, transition| {
-            let key = worker.known_key()?;
-            // Now and then one version only.
-            let version = worker
-                .rng
-                .random_ratio(1, 4)
-                .then(|| worker.rng.random_range(1..=3));
-            Some(Asked::Transition {
-                key,
-                version,
-                transition,
-            })
-        };
         Some(match kind {
-            Kind::Create if self.rng.random_ratio(1, 8) => Asked::CreateDatedKey {
-                key: self.any_key(),
-                date_ms: self.date_ms(),
-            },
-            Kind::Create => Asked::CreateKey {
-                key: self.any_key(),
-                later: self.rng.random_ratio(1, 5),
-            },
+            Kind::Create => self.create(),
             Kind::Rotate => Asked::RotateKey {
                 key: self.known_key()?,
             },
-            Kind::Suspend => transition(self, Transition::Suspend)?,
-            Kind::Resume => transition(self, Transition::Resume)?,
-            Kind::Deactivate => transition(self, Transition::Deactivate)?,
-            Kind::Activate => transition(self, Transition::Activate)?,
-            Kind::Compromise => transition(self, Transition::MarkCompromised)?,
-            Kind::CancelDestroy => transition(self, Transition::CancelDestruction)?,
+            Kind::Suspend => self.transition(Transition::Suspend)?,
+            Kind::Resume => self.transition(Transition::Resume)?,
+            Kind::Deactivate => self.transition(Transition::Deactivate)?,
+            Kind::Activate => self.transition(Transition::Activate)?,
+            Kind::Compromise => self.transition(Transition::MarkCompromised)?,
+            Kind::CancelDestroy => self.transition(Transition::CancelDestruction)?,
             Kind::Destroy => Asked::Destroy {
                 key: self.known_key()?,
                 version: self
@@ -174,6 +154,20 @@ impl Worker {
             Kind::DataKey => Asked::DataKey {
                 key: self.key_for(Purpose::Encrypt)?,
             },
+            Kind::Register => Asked::Register {
+                key: self.key_for(Purpose::Encrypt)?,
+            },
+            Kind::OpenDataKey => Asked::OpenDataKey(self.data_key()?),
+            Kind::DeleteDataKey => Asked::DeleteDataKey(self.data_key()?),
+            Kind::SetAlias => self.set_alias()?,
+            Kind::DeleteAlias => Asked::DeleteAlias {
+                alias: self.alias()?,
+            },
+            Kind::EncryptByAlias => {
+                let alias = self.alias()?;
+                self.encrypt_under(alias, 1)
+            }
+            Kind::ProveRecord => self.record()?,
             Kind::GenerateMac => self.prove(ProofKind::Code)?,
             Kind::VerifyMac => self.check(ProofKind::Code)?,
             Kind::Sign => self.prove(ProofKind::Signature)?,
@@ -191,6 +185,30 @@ impl Worker {
             },
             Kind::ReadRoot => Asked::ReadRoot,
             Kind::Repeat => return None,
+        })
+    }
+
+    fn create(&mut self) -> Asked {
+        let key = self.any_key();
+        if self.rng.random_ratio(1, 8) {
+            let date_ms = self.date_ms();
+            return Asked::CreateDatedKey { key, date_ms };
+        }
+        let later = self.rng.random_ratio(1, 5);
+        Asked::CreateKey { key, later }
+    }
+
+    fn transition(&mut self, transition: Transition) -> Option<Asked> {
+        let key = self.known_key()?;
+        // Now and then one version only.
+        let version = self
+            .rng
+            .random_ratio(1, 4)
+            .then(|| self.rng.random_range(1..=3));
+        Some(Asked::Transition {
+            key,
+            version,
+            transition,
         })
     }
 
@@ -246,16 +264,20 @@ impl Worker {
 
     fn encrypt(&mut self, items: u64) -> Option<Asked> {
         let key = self.key_for(Purpose::Encrypt)?;
+        Some(self.encrypt_under(key, items))
+    }
+
+    fn encrypt_under(&mut self, key: String, items: u64) -> Asked {
         let first = self.shared.plaintexts.fetch_add(items, Ordering::Relaxed);
         let plaintext = canary;
-        Some(Asked::Encrypt {
+        Asked::Encrypt {
             key,
             version: self
                 .rng
                 .random_ratio(1, 10)
                 .then(|| self.rng.random_range(1..=2)),
             plaintexts: (first..first + items).map(plaintext).collect(),
-        })
+        }
     }
 
     fn message(&mut self) -> Option<MessageId> {

@@ -49,11 +49,17 @@ pub enum Bug {
     ReadWithoutIndex,
     /// A node says that it has erased what was destroyed, and has not.
     SayErased,
+    /// A use of a registered data key counts though the data key was deleted meanwhile.
+    OpenDeletedDataKey,
+    /// Data keys are taken to the version that a node wrapped them by, though it is not the primary one any more.
+    RewrapToOlderVersion,
+    /// Moving an alias leaves the revisions of its keys as they are.
+    MoveAliasUnseen,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 25] = [
         Self::AcknowledgeBeforeCommit,
         Self::SkipVoteSync,
         Self::AcknowledgeBeforeSync,
@@ -76,6 +82,9 @@ impl Bug {
         Self::SnapshotOlderThanItsId,
         Self::ReadWithoutIndex,
         Self::SayErased,
+        Self::OpenDeletedDataKey,
+        Self::RewrapToOlderVersion,
+        Self::MoveAliasUnseen,
     ];
 }
 

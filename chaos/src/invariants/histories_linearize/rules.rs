@@ -74,6 +74,12 @@ fn expected(step: &Step<'_>, object: &Object) -> Result<Object, &'static str> {
         | Asked::Grant(_)
         | Asked::Revoke(_)
         | Asked::Random
+        | Asked::Register { .. }
+        | Asked::OpenDataKey(_)
+        | Asked::DeleteDataKey(_)
+        | Asked::SetAlias { .. }
+        | Asked::DeleteAlias { .. }
+        | Asked::ProveRecord { .. }
         | Asked::ReadRoot => {}
     }
     Ok(Some(key))
@@ -116,6 +122,12 @@ fn check_purpose(asked: &Asked) -> Result<(), &'static str> {
         | Asked::ReEncrypt { .. }
         | Asked::Check { .. }
         | Asked::Random
+        | Asked::Register { .. }
+        | Asked::OpenDataKey(_)
+        | Asked::DeleteDataKey(_)
+        | Asked::SetAlias { .. }
+        | Asked::DeleteAlias { .. }
+        | Asked::ProveRecord { .. }
         | Asked::GetKey { .. }
         | Asked::ReadRoot => return Ok(()),
     };

@@ -8,6 +8,7 @@ pub mod leaders_are_complete;
 pub mod lives_begin_durable;
 pub mod logs_match;
 pub mod node_ids_are_kept;
+pub mod rewraps_come_to_an_end;
 pub mod secrets_stay_inside;
 pub mod states_are_equal;
 pub mod votes_are_on_a_quorum;

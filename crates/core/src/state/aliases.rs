@@ -14,6 +14,7 @@ use crate::lifecycle::KeyState;
 use crate::limits::{ALIASES_MAX, ALIASES_PER_KEY_MAX};
 use crate::names::KeyName;
 use crate::outcome::{LimitedThing, Refusal, Written};
+use crate::planted::{Bug, is_planted};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound::{Excluded, Included, Unbounded};
 
@@ -256,9 +257,14 @@ impl State {
         };
         self.save_alias(name, &alias);
         self.aliases.insert(name.clone(), alias.clone());
-        self.touch(place, id);
+        let is_seen = earlier.is_none() || !is_planted(Bug::MoveAliasUnseen);
+        if is_seen {
+            self.touch(place, id);
+        }
         if let Some(earlier) = &earlier {
-            self.touch(place, earlier.alias.target);
+            if is_seen {
+                self.touch(place, earlier.alias.target);
+            }
             note.detail = format!("before: {}", earlier.key);
             note.also = (!stays).then_some(earlier.alias.target);
         }

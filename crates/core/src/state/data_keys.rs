@@ -6,6 +6,7 @@ use crate::context::Labels;
 use crate::data_key::{DataKey, DataKeyUse, NewDataKey, is_bounded};
 use crate::ids::{DataKeyId, KeyId, Revision, VersionNumber};
 use crate::limits::DATA_KEYS_MAX;
+use crate::planted::{Bug, is_planted};
 use crate::uses::UseRecord;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound::{Excluded, Included};
@@ -138,8 +139,9 @@ impl State {
                 let refused_for = record.refusal.and(record.key.as_ref());
                 let same_version =
                     |it: &DataKey| refused_for.is_none_or(|key| key.version == Some(it.version));
-                found.map_or(Revision(0), |it| it.revision) == *revision
-                    && found.is_none_or(same_version)
+                let same = found.map_or(Revision(0), |it| it.revision) == *revision
+                    && found.is_none_or(same_version);
+                same || is_planted(Bug::OpenDeletedDataKey)
             }
         }
     }

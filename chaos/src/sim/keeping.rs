@@ -1,0 +1,70 @@
+//! What clients ask for of registered data keys, aliases and proofs.
+
+use super::workload::Worker;
+use crate::history::{Asked, Call, DataKeyPlace, History};
+use crate::named::{keyring_of, purpose_of};
+use conclave_core::Purpose;
+use rand::Rng as _;
+use rand::seq::IndexedRandom as _;
+
+/// Aliases of a keyring, by these names.
+const ALIASES: [&str; 2] = ["alias-a", "alias-b"];
+
+impl Worker {
+    /// Mostly what is recent, so that it meets changes that are under way.
+    pub(super) fn data_key(&mut self) -> Option<DataKeyPlace> {
+        let count = self.shared.recorder.look(|history| history.data_keys.len());
+        if count == 0 {
+            return None;
+        }
+        let back = if self.rng.random_ratio(2, 3) {
+            self.rng.random_range(0..count.min(20))
+        } else {
+            self.rng.random_range(0..count)
+        };
+        Some(DataKeyPlace(count - 1 - back))
+    }
+
+    /// An alias, which leads to a key of the same keyring that encrypts: a new one, or one that is there.
+    pub(super) fn set_alias(&mut self) -> Option<Asked> {
+        let key = self.key_for(Purpose::Encrypt)?;
+        if purpose_of(&key) != Purpose::Encrypt {
+            return None;
+        }
+        let alias = self.alias_in(keyring_of(&key));
+        let is_there = self.shared.recorder.look(|it| was_set(it, &alias));
+        let moves = is_there != self.rng.random_ratio(1, 8);
+        Some(Asked::SetAlias { alias, key, moves })
+    }
+
+    /// The name of an alias that there may be.
+    pub(super) fn alias(&mut self) -> Option<String> {
+        let key = self.key_for(Purpose::Encrypt)?;
+        Some(self.alias_in(keyring_of(&key)))
+    }
+
+    fn alias_in(&mut self, keyring: &str) -> String {
+        let last = ALIASES.choose(&mut self.rng).copied().unwrap_or_default();
+        format!("{keyring}/{last}")
+    }
+
+    /// Some record that there must be.
+    pub(super) fn record(&mut self) -> Option<Asked> {
+        let known = self.shared.recorder.look(History::records_known);
+        let sequence = self.rng.random_range(0..known.checked_add(1)?);
+        (sequence < known).then_some(Asked::ProveRecord { sequence })
+    }
+}
+
+/// Whether somebody was told that the alias is there, and nobody that it is gone since.
+fn was_set(history: &History, alias: &str) -> bool {
+    let concerns = |call: &&Call| {
+        let (Asked::SetAlias { alias: its, .. } | Asked::DeleteAlias { alias: its }) = &call.asked
+        else {
+            return false;
+        };
+        its == alias && call.acknowledged().is_some()
+    };
+    let last = history.calls.iter().rev().find(concerns);
+    last.is_some_and(|call| matches!(call.asked, Asked::SetAlias { .. }))
+}
