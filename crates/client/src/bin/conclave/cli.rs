@@ -36,7 +36,7 @@ was asked for.";
 /// The command line.
 #[derive(Debug, Parser)]
 #[command(name = "conclave", version, about = ABOUT, after_help = EXAMPLES, max_term_width = 100)]
-#[command(propagate_version = true, disable_help_subcommand = true)]
+#[command(propagate_version = true)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: Global,
@@ -237,6 +237,8 @@ mod tests {
             "conclave",
             ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand,
         ),
+        ("conclave help", ErrorKind::DisplayHelp),
+        ("conclave help key create", ErrorKind::DisplayHelp),
         ("conclave key create Payments/x", ErrorKind::ValueValidation),
         ("conclave key create payments", ErrorKind::ValueValidation),
         ("conclave key create a/../b", ErrorKind::ValueValidation),
