@@ -13,7 +13,8 @@ use tempfile::TempDir;
 use tokio::process::Command;
 use tokio::time::timeout;
 
-/// Who is behind a `--profile` of the guides. Nobody has a role but what `make up` and the guides themselves grant.
+/// Who is behind a `--profile` of the guides: as `cluster/dev/lib.sh` has them. Nobody has a role but what `make up` and the
+/// guides themselves grant.
 const PROFILES: [&str; 5] = ["app", "clerk", "lead", "migrator", "operator"];
 /// How long a guide may take.
 const GUIDE_MAX: Duration = Duration::from_secs(60);
@@ -21,12 +22,14 @@ const GUIDE_MAX: Duration = Duration::from_secs(60);
 /// Follows a guide; answers what was not as it says.
 pub(crate) async fn follow(cluster: &Cluster, guide: &Guide) -> Result<Vec<String>> {
     let (home, records) = (tempfile::tempdir()?, tempfile::tempdir()?);
-    prepare_home(cluster, home.path())?;
+    let profiles = records.path().join("profiles.toml");
+    write_profiles(cluster, &profiles)?;
     fs::write(
         records.path().join("script"),
         script(guide, records.path())?,
     )?;
     let run = shell(cluster, home.path())?
+        .env("CONCLAVE_CONFIG", profiles)
         .arg(records.path().join("script"))
         .output();
     let ended = timeout(GUIDE_MAX, run).await;
@@ -104,7 +107,7 @@ fn shell(cluster: &Cluster, home: &Path) -> Result<Command> {
 }
 
 /// The profiles of others than admin.
-fn prepare_home(cluster: &Cluster, home: &Path) -> Result<()> {
+fn write_profiles(cluster: &Cluster, path: &Path) -> Result<()> {
     let layout = cluster.layout();
     let endpoints: Vec<&str> = NODES.map(|id| layout.api(id)).collect();
     let mut text = String::new();
@@ -118,9 +121,7 @@ fn prepare_home(cluster: &Cluster, home: &Path) -> Result<()> {
             files.key.display()
         )?;
     }
-    let dir = home.join(".config/conclave");
-    fs::create_dir_all(&dir)?;
-    Ok(fs::write(dir.join("config.toml"), text)?)
+    Ok(fs::write(path, text)?)
 }
 
 fn report(guide: &Guide, step: &Step, seen: &str, code: &str) -> String {

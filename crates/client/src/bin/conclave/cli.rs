@@ -22,7 +22,8 @@ A first session:
 
 Connection: from the options, else from a --profile, else from the environment
 (CONCLAVE_ENDPOINTS with commas between the nodes, CONCLAVE_CA, CONCLAVE_CERT,
-CONCLAVE_CERT_KEY), else from the default profile of ~/.config/conclave/config.toml:
+CONCLAVE_CERT_KEY), else from the default profile of ~/.config/conclave/config.toml, or of the
+file that CONCLAVE_CONFIG names:
   default = \"prod\"
   [profiles.prod]
   endpoints = [\"kms1.example:7101\", \"kms2.example:7101\"]
