@@ -8,6 +8,8 @@ readonly run_dir=$dev_dir/run
 readonly nodes=(1 2 3)
 readonly custodians=(alice bob carol dave erin)
 readonly threshold=3
+# Principals without a role, for the guides; app uses keys of keyring demo.
+readonly principals=(app clerk lead migrator operator)
 readonly start_deadline_s=60
 readonly stop_deadline_s=10
 

@@ -57,7 +57,7 @@ make_authority
 for node in "${nodes[@]}"; do
     issue "node$node" "URI:conclave://node/$node,DNS:localhost,IP:127.0.0.1" 'serverAuth,clientAuth'
 done
-for principal in admin app "${custodians[@]}"; do
+for principal in admin "${principals[@]}" "${custodians[@]}"; do
     issue "$principal" "URI:conclave://principal/$principal" clientAuth
 done
 chmod 600 "$dir"/*.key

@@ -94,8 +94,22 @@ write_env() {
         printf 'export CONCLAVE_CA=%s\n' "$(quote "$pki_dir/ca.pem")"
         printf 'export CONCLAVE_CERT=%s\n' "$(quote "$pki_dir/admin.pem")"
         printf 'export CONCLAVE_CERT_KEY=%s\n' "$(quote "$pki_dir/admin.key")"
+        printf 'export CONCLAVE_CONFIG=%s\n' "$(quote "$run_dir/profiles.toml")"
     } >"$run_dir/env.new"
     mv "$run_dir/env.new" "$run_dir/env"
+}
+
+# For `conclave --profile NAME`.
+write_profiles() {
+    local principal
+    {
+        printf '# Of the development cluster; made by cluster/dev/up.sh.\n'
+        for principal in admin "${principals[@]}"; do
+            printf '\n[profiles.%s]\nendpoints = ["%s"]\n' "$principal" "$(all_endpoints | sed 's/,/", "/g')"
+            printf 'ca = "pki/ca.pem"\ncert = "pki/%s.pem"\ncert_key = "pki/%s.key"\n' "$principal" "$principal"
+        done
+    } >"$run_dir/profiles.toml.new"
+    mv "$run_dir/profiles.toml.new" "$run_dir/profiles.toml"
 }
 
 make_files() {
@@ -111,6 +125,7 @@ make_files() {
         write_config "$node"
     done
     write_env
+    write_profiles
 }
 
 # --- nodes -------------------------------------------------------------------------------------

@@ -103,7 +103,7 @@ impl ClientError {
             Self::ConnectionCount { .. } => "one does for most programs, 8 for the busiest",
             Self::Io { .. } => "check the path, the permissions and the room on the disk",
             Self::NotACiphertext { .. } => {
-                "give the whole output of an encrypt; if it is base64 text, say so"
+                "give the whole output of an encrypt; if it is base64 text, say so (--base64)"
             }
             Self::ChunkDamaged { .. } | Self::Truncated { .. } => {
                 "fetch the ciphertext again from its store; do not use what came out of it"

@@ -30,3 +30,4 @@ pub use conclave_proto::{store, v1};
 pub use config::ClientConfig;
 pub use envelope::{Context, StreamSummary};
 pub use error::{CallFailure, ClientError};
+pub use remedy::remedy;

@@ -2,16 +2,16 @@
 
 use tonic::Code;
 
-/// By the stable reason, else by the code.
-pub(crate) fn remedy(reason: &str, code: Code) -> &'static str {
-    by_reason(reason).unwrap_or_else(|| by_code(code))
+/// What to do about a failed call: by its stable reason, else by its code.
+pub fn remedy(reason: &str, code: Code) -> &'static str {
+    of_keys(reason)
+        .or_else(|| of_nodes(reason))
+        .unwrap_or_else(|| by_code(code))
 }
 
-fn by_reason(reason: &str) -> Option<&'static str> {
+/// What has to do with keys and who uses them.
+fn of_keys(reason: &str) -> Option<&'static str> {
     Some(match reason {
-        "NODE_SEALED" => "have custodians run `conclave custody unseal`, or name another node",
-        "NODE_UNSEALED" => "nothing: the node serves already",
-        "CUSTODY_NOT_INITIALIZED" => "an administrator runs `conclave custody init` once",
         "KEY_NOT_FOUND" => "look for the name with `conclave key list`",
         "ALIAS_NOT_FOUND" => "look for the name with `conclave alias list`",
         "ALIAS_EXISTS" | "KEY_EXISTS" => "choose another name: keys and aliases share them",
@@ -30,6 +30,10 @@ fn by_reason(reason: &str) -> Option<&'static str> {
         }
         "PUBLIC_KEY_INVALID" => {
             "give the peer's public key of the same curve as the key: see `conclave key get`"
+        }
+        "LIMIT_REACHED" => "remove what is not needed; docs/configuration.md lists the limits",
+        "KEY_STATE" => {
+            "see the states with `conclave key get`; docs/lifecycle.md says what each allows, and what comes after it"
         }
         "KEY_PURPOSE" => "name a key whose algorithm is for this: see `conclave key list`",
         "KEY_COMPROMISED" => {
@@ -64,6 +68,35 @@ fn by_reason(reason: &str) -> Option<&'static str> {
             "check that the message is whole, and name the --version that the code was made with"
         }
         "KEY_MISMATCH" => "leave --key out, or name the key that the message says",
+        _ => return None,
+    })
+}
+
+/// What has to do with nodes and custodians.
+fn of_nodes(reason: &str) -> Option<&'static str> {
+    Some(match reason {
+        "NODE_SEALED" => "have custodians run `conclave custody unseal`, or name another node",
+        "NODE_UNSEALED" => "nothing: the node serves already",
+        "CUSTODY_NOT_INITIALIZED" => "an administrator runs `conclave custody init` once",
+        "CLUSTER_NOT_FORMED" => "try again when `conclave status` shows a leader",
+        "NODE_STOPPING" => "name another node, or try again when it runs",
+        "NODE_OUTDATED" => "upgrade the node, or name another one",
+        "LAST_ADMIN" => "grant admin on '*' to another principal first",
+        "REQUEST_ID_REUSED" => "draw another request id for each request",
+        "SHARE_MANGLED" => {
+            "submit the share as it was given out, from another copy if there is one"
+        }
+        "CUSTODY_SETTLED" | "SHARE_NOT_A_CUSTODIAN" => {
+            "see with `conclave custody status` who the custodians are"
+        }
+        "SHARE_OLD_GENERATION" | "SHARE_SET_REPLACED" => "submit the share of the last ceremony",
+        "SHARE_OTHER_CLUSTER" => {
+            "check of which cluster the share is, and whose addresses you gave"
+        }
+        "SHARE_REPEATED" => {
+            "see with `conclave custody status` whose shares count; it takes those of others"
+        }
+        "SHARES_DO_NOT_REBUILD" => "keep the shares and the node's disk for examination",
         "NO_QUORUM" => "see with `conclave status` which nodes are missing, and bring them back",
         "OUTCOME_UNKNOWN" => "look whether it was done, and repeat it if not",
         "MATERIAL_TAMPERED" => "keep the node's disk for examination, and use another node",

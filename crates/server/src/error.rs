@@ -361,7 +361,6 @@ fn refusal_code(refusal: &Refusal) -> Code {
         | Refusal::ImportJobElsewhere { .. }
         | Refusal::CustodySettled
         | Refusal::NoCustody
-        | Refusal::StaleSet
         | Refusal::LastAdmin
         | Refusal::NamedByAlias { .. }
         | Refusal::AliasPurpose { .. }
@@ -369,9 +368,10 @@ fn refusal_code(refusal: &Refusal) -> Code {
         Refusal::NotFormed => Code::Unavailable,
         Refusal::Conflict => Code::Aborted,
         Refusal::LimitReached { .. } => Code::ResourceExhausted,
-        Refusal::Malformed(_) | Refusal::RequestReused | Refusal::AliasKeyring { .. } => {
-            Code::InvalidArgument
-        }
+        Refusal::Malformed(_)
+        | Refusal::StaleSet
+        | Refusal::RequestReused
+        | Refusal::AliasKeyring { .. } => Code::InvalidArgument,
     }
 }
 

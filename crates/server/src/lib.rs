@@ -36,3 +36,4 @@ pub use context::NodeContext;
 pub use custody::ShareProblem;
 pub use error::{ERROR_DOMAIN, ServiceError};
 pub use node::{Node, StartError};
+pub use page_token::PageTokenError;

@@ -66,6 +66,9 @@ impl Client {
         if ciphertext.is_empty() {
             return Err(ClientError::NotACiphertext { why: "it is empty" });
         }
+        if is_text(ciphertext[0]) {
+            return Err(ClientError::NotACiphertext { why: "it is text" });
+        }
         if ciphertext.len() > SINGLE_CIPHERTEXT_BYTES_MAX {
             let why = "it is larger than one message, and does not begin like a stream";
             return Err(ClientError::NotACiphertext { why });
@@ -154,6 +157,11 @@ async fn read_header(
     }
     let (header, _) = StreamHeader::parse(&header).map_err(ClientError::Crypto)?;
     Ok(header)
+}
+
+/// Whether it begins a text, as base64 is one. The first byte of a message is its format, a small number.
+fn is_text(first: u8) -> bool {
+    first.is_ascii_graphic()
 }
 
 /// A cut inside the last chunk and a change of it cannot be told apart; both mean that the end is

@@ -170,7 +170,7 @@ async fn another_context_or_key_opens_nothing() {
 #[tokio::test]
 async fn what_is_no_ciphertext_is_not_sent() {
     let client = client();
-    for bad in [Vec::new(), vec![1; 70_000]] {
+    for bad in [Vec::new(), vec![1; 70_000], b"AQGPFORceg==\n".to_vec()] {
         let (opened, done) = open(&client, &bad).await;
         assert!(
             matches!(done, Err(ClientError::NotACiphertext { .. })),

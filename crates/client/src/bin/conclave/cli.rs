@@ -22,7 +22,8 @@ A first session:
 
 Connection: from the options, else from a --profile, else from the environment
 (CONCLAVE_ENDPOINTS with commas between the nodes, CONCLAVE_CA, CONCLAVE_CERT,
-CONCLAVE_CERT_KEY), else from the default profile of ~/.config/conclave/config.toml:
+CONCLAVE_CERT_KEY), else from the default profile of ~/.config/conclave/config.toml, or of the
+file that CONCLAVE_CONFIG names:
   default = \"prod\"
   [profiles.prod]
   endpoints = [\"kms1.example:7101\", \"kms2.example:7101\"]
@@ -36,7 +37,7 @@ was asked for.";
 /// The command line.
 #[derive(Debug, Parser)]
 #[command(name = "conclave", version, about = ABOUT, after_help = EXAMPLES, max_term_width = 100)]
-#[command(propagate_version = true, disable_help_subcommand = true)]
+#[command(propagate_version = true)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: Global,
@@ -240,6 +241,8 @@ mod tests {
             "conclave",
             ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand,
         ),
+        ("conclave help", ErrorKind::DisplayHelp),
+        ("conclave help key create", ErrorKind::DisplayHelp),
         ("conclave key create Payments/x", ErrorKind::ValueValidation),
         ("conclave key create payments", ErrorKind::ValueValidation),
         ("conclave key create a/../b", ErrorKind::ValueValidation),

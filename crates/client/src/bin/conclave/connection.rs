@@ -44,6 +44,9 @@ pub(crate) fn resolve(global: &Global) -> Result<Settings, CliError> {
 }
 
 fn profile_path(variable: &dyn Fn(&str) -> Option<String>) -> Option<PathBuf> {
+    if let Some(file) = variable("CONCLAVE_CONFIG") {
+        return Some(PathBuf::from(file));
+    }
     let base = match variable("XDG_CONFIG_HOME") {
         Some(base) => PathBuf::from(base),
         None => PathBuf::from(variable("HOME")?).join(".config"),
@@ -92,8 +95,12 @@ fn from_environment(variable: &dyn Fn(&str) -> Option<String>) -> Profile {
 fn named_profile(name: &str, file: Option<&Path>) -> Result<Profile, CliError> {
     let mut profiles = read(file)?.profiles;
     profiles.remove(name).ok_or_else(|| CliError::Settings {
-        problem: format!("there is no profile '{name}'"),
-        remedy: "add it to ~/.config/conclave/config.toml; `conclave --help` shows an example",
+        problem: match file {
+            Some(file) => format!("there is no profile '{name}' in {}", file.display()),
+            None => format!("there is no profile '{name}'"),
+        },
+        remedy: "add it to ~/.config/conclave/config.toml, or to the file that CONCLAVE_CONFIG names; `conclave --help` \
+                 shows an example",
     })
 }
 
@@ -211,6 +218,37 @@ mod tests {
         let path = dir.path().join("config.toml");
         fs::write(&path, text).unwrap();
         (dir, path)
+    }
+
+    #[test]
+    fn the_file_of_profiles_is_where_it_is_said_to_be() {
+        let with = |set: &[(&str, &str)]| {
+            let set: BTreeMap<_, _> = set.iter().copied().collect();
+            profile_path(&|name| set.get(name).map(|&it| it.to_owned()))
+        };
+        let home = ("HOME", "/h");
+        let xdg = ("XDG_CONFIG_HOME", "/x");
+        let named = ("CONCLAVE_CONFIG", "/c/p.toml");
+        for (set, path) in [
+            (&[home][..], "/h/.config/conclave/config.toml"),
+            (&[home, xdg], "/x/conclave/config.toml"),
+            (&[home, xdg, named], "/c/p.toml"),
+        ] {
+            assert_eq!(with(set).as_deref(), Some(Path::new(path)));
+        }
+        assert_eq!(with(&[]), None);
+    }
+
+    #[test]
+    fn a_profile_that_is_missing_is_missed_in_a_file() {
+        let (_dir, path) = file(FILE);
+        let global = Global {
+            profile: Some("test".into()),
+            ..Global::default()
+        };
+        let error = settle(&global, &|_| None, Some(&path)).unwrap_err();
+        let expected = format!("there is no profile 'test' in {}", path.display());
+        assert_eq!(error.to_string(), expected);
     }
 
     #[test]

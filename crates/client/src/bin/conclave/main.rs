@@ -12,6 +12,8 @@ mod limits;
 mod output;
 mod parse;
 mod progress;
+#[cfg(test)]
+mod reference;
 mod session;
 mod show;
 mod table;

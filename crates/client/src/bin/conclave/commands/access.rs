@@ -14,8 +14,8 @@ Examples:
   conclave access grant alice admin '*'
 
 Roles: a user uses keys; a user who also holds use-compromised decrypts with compromised ones;
-an operator moves keys through their states; an admin creates and changes them and grants roles. On '*' an operator may also seal and unseal, and an admin may
-hold the ceremony.";
+an operator moves keys through their states; an admin creates and changes them and grants roles. On
+'*' an operator may also seal and unseal, and an admin may hold the ceremony.";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum AccessCommand {
