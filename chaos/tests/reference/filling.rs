@@ -78,6 +78,7 @@ impl Filling {
             "version" => Some(Value::Number(self.version)),
             "page_token" => text(&self.page_token),
             "length" => Some(Value::Number(32)),
+            "sequences" => Some(Value::Number(1)),
             "threshold" => Some(Value::Number(2)),
             "data_key_id" => bytes(&self.data_key),
             "import_job_id" => bytes(&self.import_job),

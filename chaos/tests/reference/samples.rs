@@ -112,7 +112,8 @@ fn after(it: &ServiceError) -> Option<ServiceError> {
             hsm: "SoftHSM, token conclave-2".to_owned(),
             algorithm: Algorithm::Ed25519.as_str(),
         },
-        It::NotOffered { .. } => It::Stopping,
+        It::NotOffered { .. } => It::NotDestroyed(format!("key {key}")),
+        It::NotDestroyed(_) => It::Stopping,
         It::Stopping => It::Outdated,
         It::Outdated | It::Denied(_) | It::Refused(_) | It::Share(_) => return None,
     })
