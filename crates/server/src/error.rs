@@ -200,6 +200,35 @@ pub enum ServiceError {
         /// The key's.
         algorithm: &'static str,
     },
+    /// The HSM does not unwrap by this method.
+    #[error("the HSM of this node ({hsm}) imports nothing by {method}: {instead}")]
+    MethodNotOffered {
+        /// Module and token.
+        hsm: String,
+        /// Of the import job.
+        method: &'static str,
+        /// What to do.
+        instead: String,
+    },
+    /// The HSM does not look at labels, or refuses them.
+    #[error(
+        "the HSM of this node ({hsm}) opens what has an empty label only: encrypt without one, or choose protection SOFTWARE"
+    )]
+    LabelNotOffered {
+        /// Module and token.
+        hsm: String,
+    },
+    /// The HSM makes such keys, and takes none in.
+    #[error(
+        "the HSM of this node ({hsm}) takes in no {algorithm} keys from outside: have it make one, or import at protection \
+         SOFTWARE"
+    )]
+    NotImported {
+        /// Module and token.
+        hsm: String,
+        /// The key's.
+        algorithm: &'static str,
+    },
     /// The node stops.
     #[error("this node is stopping: try another one")]
     Stopping,
@@ -245,7 +274,10 @@ impl ServiceError {
             Self::Deadline { .. } => "DEADLINE_EXCEEDED",
             Self::Overloaded { .. } => "OVERLOADED",
             Self::Contended => "CONTENDED",
-            Self::NotOffered { .. } => "HSM_NOT_OFFERED",
+            Self::NotOffered { .. }
+            | Self::MethodNotOffered { .. }
+            | Self::LabelNotOffered { .. }
+            | Self::NotImported { .. } => "HSM_NOT_OFFERED",
             Self::Stopping => "NODE_STOPPING",
             Self::Outdated => "NODE_OUTDATED",
         }
@@ -270,9 +302,12 @@ impl ServiceError {
             Self::UnknownKeyId | Self::UnknownDataKey(_) => Code::NotFound,
             Self::Tampered { .. } => Code::DataLoss,
             Self::Share(problem) => problem.code(),
-            Self::NotSealed { .. } | Self::NoCustody | Self::NotOffered { .. } => {
-                Code::FailedPrecondition
-            }
+            Self::NotSealed { .. }
+            | Self::NoCustody
+            | Self::NotOffered { .. }
+            | Self::MethodNotOffered { .. }
+            | Self::LabelNotOffered { .. }
+            | Self::NotImported { .. } => Code::FailedPrecondition,
             Self::Sealed { .. }
             | Self::NoQuorum { .. }
             | Self::Unknown { .. }
@@ -317,6 +352,9 @@ impl ServiceError {
             | Self::Overloaded { .. }
             | Self::Contended
             | Self::NotOffered { .. }
+            | Self::MethodNotOffered { .. }
+            | Self::LabelNotOffered { .. }
+            | Self::NotImported { .. }
             | Self::Stopping
             | Self::Outdated => None,
         }
@@ -353,6 +391,7 @@ fn refusal_code(refusal: &Refusal) -> Code {
         | Refusal::ImportJobExpired { .. }
         | Refusal::ImportJobUsed(_)
         | Refusal::ImportJobElsewhere { .. }
+        | Refusal::ImportJobProtection { .. }
         | Refusal::CustodySettled
         | Refusal::NoCustody
         | Refusal::StaleSet
