@@ -288,13 +288,73 @@ async fn openssl_agrees_with_a_key_upon_a_secret() -> Result<()> {
         let refused = refusal(app.derive_shared_secret(derive(key, &theirs)).await)?;
         refused.must_be(Code::FailedPrecondition, "KEY_STATE", "DEACTIVATED")?;
     }
-    // SoftHSM knows OAEP with SHA-1 only.
+    cluster.finish()
+}
+
+/// By `openssl` with what it takes where nothing else is said, and opened inside the HSM of any node: SoftHSM knows OAEP
+/// with SHA-1 only, and no labels.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_openssl_encrypts_with_sha_1_is_opened_inside_the_hsm() -> Result<()> {
+    use Protection::{Hsm, Software};
+    let mut cluster = Cluster::start(Options::default()).await?;
+    let admin = cluster.client_from("admin", 1)?;
+    let files = Files::new()?;
+    for (key, algorithm, protection) in [
+        ("demo/hsm-2048", Algorithm::RsaOaep2048Sha1, Hsm),
+        ("demo/hsm-3072", Algorithm::RsaOaep3072Sha1, Hsm),
+        ("demo/hsm-4096", Algorithm::RsaOaep4096Sha1, Hsm),
+        ("demo/soft", Algorithm::RsaOaep2048Sha1, Software),
+    ] {
+        create(&admin, key, algorithm, protection).await?;
+        let pem = public_key(&admin, key, 0).await?.pem;
+        let (public, message) = (files.write("pub.pem", &pem)?, files.write("in", MESSAGE)?);
+        let out = files.path("by-sha1");
+        let mut arguments = vec!["pkeyutl", "-encrypt", "-pubin", "-inkey", &public];
+        arguments.extend(["-in", &message, "-out", &out]);
+        arguments.extend(["-pkeyopt", "rsa_padding_mode:oaep"]);
+        openssl(&arguments)?;
+        let by_sha1 = fs::read(out)?;
+        let by_sha256 = files.encrypt(&pem, b"")?;
+        let mut changed = by_sha1.clone();
+        changed[17] ^= 1;
+        for id in [1, 2, 3] {
+            let app = cluster.client_from("app", id)?;
+            let opened = app.asymmetric_decrypt(decrypt(key, 0, &by_sha1)).await?;
+            ensure!(opened.plaintext.expose() == MESSAGE, "{key}");
+            for wrong in [&by_sha256, &changed] {
+                let refused = refusal(app.asymmetric_decrypt(decrypt(key, 0, wrong)).await)?;
+                refused.must_be(Code::InvalidArgument, "CIPHERTEXT_INVALID", "another label")?;
+            }
+        }
+        let app = cluster.client_from("app", 1)?;
+        let labelled = v1::AsymmetricDecryptRequest {
+            label: b"order 17".to_vec(),
+            ..decrypt(key, 0, &by_sha1)
+        };
+        let refused = refusal(app.asymmetric_decrypt(labelled).await)?;
+        if protection == Hsm {
+            refused.must_be(Code::FailedPrecondition, "HSM_NOT_OFFERED", "empty label")?;
+        } else {
+            refused.must_be(Code::InvalidArgument, "CIPHERTEXT_INVALID", "another label")?;
+        }
+        fs::write(files.path(&key[5..]), by_sha1)?;
+    }
     let inside = v1::CreateKeyRequest {
         algorithm: Algorithm::RsaOaep2048.into(),
         ..requests::create_key_with("demo/none", Hsm)
     };
     let refused = refusal(admin.create_key(inside).await)?;
     refused.must_be(Code::FailedPrecondition, "HSM_NOT_OFFERED", "SOFTWARE")?;
+
+    cluster.node(2).terminate().await?;
+    cluster.boot(2).await?;
+    cluster.unseal(2).await?;
+    let app = cluster.client_at("app", 2)?;
+    let blob = fs::read(files.path("hsm-2048"))?;
+    let opened = app
+        .asymmetric_decrypt(decrypt("demo/hsm-2048", 0, &blob))
+        .await?;
+    ensure!(opened.plaintext.expose() == MESSAGE, "after a restart");
     cluster.finish()
 }
 

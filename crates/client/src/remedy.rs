@@ -51,6 +51,9 @@ fn of_keys(reason: &str) -> Option<&'static str> {
         "IMPORT_JOB_NOT_FOUND" | "IMPORT_JOB_EXPIRED" | "IMPORT_JOB_USED" => {
             "make another import job and wrap the key with its public key, or let `conclave key import --material` do both"
         }
+        "IMPORT_JOB_PROTECTION" => {
+            "make an import job of the key's protection: `conclave import-job create KEYRING --protection hsm`"
+        }
         "IMPORT_JOB_KEYRING" => "make an import job for the keyring of the key",
         "WRAPPED_KEY_INVALID" => {
             "see `conclave import-job wrap --help` for what is to be wrapped, and look whether the job is the one that wrapped it"

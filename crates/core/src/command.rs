@@ -241,6 +241,8 @@ pub struct NewImportJob {
     pub wrapped: Wrapped,
     /// As `SubjectPublicKeyInfo` in DER.
     pub public: Box<[u8]>,
+    /// Of the private half, and of what is imported by it.
+    pub protection: Protection,
 }
 
 /// What imported material becomes.

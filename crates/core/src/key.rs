@@ -51,6 +51,12 @@ pub enum Algorithm {
     X25519,
     /// Agreement by ECDH on P-256 (NIST SP 800-56A).
     EcdhP256,
+    /// Decryption by RSA-OAEP with SHA-1 under 2048 bits, for HSMs and partners that have nothing else.
+    RsaOaep2048Sha1,
+    /// The same under 3072 bits.
+    RsaOaep3072Sha1,
+    /// The same under 4096 bits.
+    RsaOaep4096Sha1,
 }
 
 /// What a key is for. It follows from the algorithm, and a use for anything else is refused.
@@ -123,6 +129,9 @@ impl Algorithm {
             Self::MlKem768 => "ML-KEM-768",
             Self::X25519 => "X25519",
             Self::EcdhP256 => "ECDH-P256",
+            Self::RsaOaep2048Sha1 => "RSA-OAEP-2048-SHA-1",
+            Self::RsaOaep3072Sha1 => "RSA-OAEP-3072-SHA-1",
+            Self::RsaOaep4096Sha1 => "RSA-OAEP-4096-SHA-1",
         }
     }
 
@@ -138,9 +147,13 @@ impl Algorithm {
             | Self::Rsa3072
             | Self::Rsa4096
             | Self::MlDsa65 => Purpose::Sign,
-            Self::RsaOaep2048 | Self::RsaOaep3072 | Self::RsaOaep4096 | Self::MlKem768 => {
-                Purpose::AsymmetricDecrypt
-            }
+            Self::RsaOaep2048
+            | Self::RsaOaep3072
+            | Self::RsaOaep4096
+            | Self::RsaOaep2048Sha1
+            | Self::RsaOaep3072Sha1
+            | Self::RsaOaep4096Sha1
+            | Self::MlKem768 => Purpose::AsymmetricDecrypt,
             Self::X25519 | Self::EcdhP256 => Purpose::Agree,
         }
     }
@@ -164,6 +177,9 @@ impl Algorithm {
             | Self::RsaOaep2048
             | Self::RsaOaep3072
             | Self::RsaOaep4096
+            | Self::RsaOaep2048Sha1
+            | Self::RsaOaep3072Sha1
+            | Self::RsaOaep4096Sha1
             | Self::EcdhP256 => true,
         }
     }

@@ -4,7 +4,7 @@ use crate::access::Action;
 use crate::alias::AliasView;
 use crate::codec::{self, DecodeError};
 use crate::ids::{DataKeyId, ImportJobId, TimeMs, VersionNumber};
-use crate::key::{KeyView, Purpose};
+use crate::key::{KeyView, Protection, Purpose};
 use crate::lifecycle::{KeyState, Transition};
 use crate::names::{KeyName, KeyringName};
 use crate::period::write_length;
@@ -239,6 +239,21 @@ pub enum Refusal {
         /// Its keyring.
         keyring: KeyringName,
     },
+    /// It is for another protection: what was in memory is no key of an HSM, and what an HSM unwraps never gets out.
+    #[error(
+        "import job {id} is for keys at protection {}, and this one is at {}: make a job of the key's protection, and wrap the \
+         material anew",
+        .protection.as_str(),
+        .asked.as_str()
+    )]
+    ImportJobProtection {
+        /// Which one.
+        id: ImportJobId,
+        /// Its protection.
+        protection: Protection,
+        /// The key's.
+        asked: Protection,
+    },
 }
 
 struct Length(u64);
@@ -443,6 +458,7 @@ impl Refusal {
             Self::ImportJobExpired { .. } => "IMPORT_JOB_EXPIRED",
             Self::ImportJobUsed(_) => "IMPORT_JOB_USED",
             Self::ImportJobElsewhere { .. } => "IMPORT_JOB_KEYRING",
+            Self::ImportJobProtection { .. } => "IMPORT_JOB_PROTECTION",
         }
     }
 }

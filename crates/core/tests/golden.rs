@@ -334,6 +334,7 @@ fn import_changes() -> Vec<(&'static str, Change)> {
                 set: SetId([2; 16]),
                 wrapped: wrapped(8),
                 public: vec![9; 400].into(),
+                protection: Protection::Software,
             })),
         ),
         (
@@ -472,6 +473,7 @@ fn last_commands(destroyed: Revision) -> Vec<(&'static str, Command)> {
         set: SetId([2; 16]),
         wrapped: wrapped(12),
         public: vec![9; 400].into(),
+        protection: Protection::Software,
     }));
     all.push(("create-another-import-job", write(95, root(), left)));
     // By now the requests before are forgotten.
@@ -482,6 +484,17 @@ fn last_commands(destroyed: Revision) -> Vec<(&'static str, Command)> {
         ..record(0, Some(UseRefusal::PublicKeyInvalid))
     };
     all.push(("uses-agreement", command(batch(3, vec![agreement]))));
+    let inside = Change::CreateImportJob(Box::new(NewImportJob {
+        id: ImportJobId([17; 16]),
+        keyring: KeyringName::new("payments").expect("a good name"),
+        method: ImportMethod::RsaOaep3072Sha1Aes256,
+        lives: ImportLife::from_ms(600_000).expect("within its bounds"),
+        set: SetId([2; 16]),
+        wrapped: wrapped(13),
+        public: vec![9; 400].into(),
+        protection: Protection::Hsm,
+    }));
+    all.push(("create-hsm-import-job", write(96, root(), inside)));
     all
 }
 
@@ -661,6 +674,11 @@ fn finding_refusals() -> Vec<Refusal> {
             to: Purpose::Sign,
         },
         Refusal::AliasMoved { alias, key },
+        Refusal::ImportJobProtection {
+            id: ImportJobId([17; 16]),
+            protection: Protection::Hsm,
+            asked: Protection::Software,
+        },
     ]
 }
 

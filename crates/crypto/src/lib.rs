@@ -45,6 +45,7 @@ pub use age_file::{decrypt_with, encrypt_to, generate_identity};
 pub use error::{CryptoError, ShareError};
 pub use mac::MacHash;
 pub use message::{Header, OVERHEAD_BYTES, Suite};
+pub use oaep::OaepHash;
 pub use public_key::{PublicKey, PublicKind, RsaSize};
 pub use secret::{
     AuditSigningSeed, DataKey, IntegrityKey, KeyMaterial, MessagePrk, PrivateMaterial, RootKey,

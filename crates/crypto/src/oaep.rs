@@ -1,5 +1,7 @@
 //! Encryption by RSA-OAEP (RFC 8017) for the asymmetric key versions at protection SOFTWARE:
-//! SHA-256 for label and mask; the label is empty unless the caller has one.
+//! SHA-256 for label and mask unless the caller says SHA-1; the label is empty unless the caller
+//! has one. SHA-1 is as good here: OAEP does not rest on its collision resistance, and NIST SP
+//! 800-131A and 800-56B allow it. It is for those who have nothing else, among them HSMs.
 //!
 //! Private keys are stored as those that sign are ([`crate::sign`]). Encryption draws its seed from
 //! the operating system, inside the library: it makes another ciphertext at each call.
@@ -9,16 +11,40 @@ use crate::public_key::{PublicKey, RsaSize};
 use crate::rsa;
 use crate::secret::{PrivateMaterial, SecretBytes};
 use aws_lc_rs::rsa::{
-    OAEP_SHA256_MGF1SHA256, OaepPrivateDecryptingKey, OaepPublicEncryptingKey,
-    PrivateDecryptingKey, PublicEncryptingKey,
+    OAEP_SHA1_MGF1SHA1, OAEP_SHA256_MGF1SHA256, OaepAlgorithm, OaepPrivateDecryptingKey,
+    OaepPublicEncryptingKey, PrivateDecryptingKey, PublicEncryptingKey,
 };
 
-/// Bytes that OAEP with SHA-256 takes of the modulus: two hashes and two bytes.
-const OVERHEAD_BYTES: usize = 2 * 32 + 2;
+/// The hash of label and mask.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum OaepHash {
+    /// SHA-1.
+    Sha1,
+    /// SHA-256.
+    #[default]
+    Sha256,
+}
+
+impl OaepHash {
+    fn algorithm(self) -> &'static OaepAlgorithm {
+        match self {
+            Self::Sha1 => &OAEP_SHA1_MGF1SHA1,
+            Self::Sha256 => &OAEP_SHA256_MGF1SHA256,
+        }
+    }
+
+    /// Bytes that OAEP takes of the modulus: two hashes and two bytes.
+    fn overhead_bytes(self) -> usize {
+        match self {
+            Self::Sha1 => 42,
+            Self::Sha256 => 66,
+        }
+    }
+}
 
 /// Bytes of plaintext that a key of this size encrypts at most.
-pub fn plaintext_bytes_max(size: RsaSize) -> usize {
-    size.modulus_bytes().saturating_sub(OVERHEAD_BYTES)
+pub fn plaintext_bytes_max(size: RsaSize, hash: OaepHash) -> usize {
+    size.modulus_bytes().saturating_sub(hash.overhead_bytes())
 }
 
 /// A new key. Its primes come from the operating system, inside the library: no test can replay
@@ -34,6 +60,7 @@ pub fn generate(size: RsaSize) -> Result<PrivateMaterial, CryptoError> {
 /// what it holds of it when this is dropped.
 pub struct DecryptingKey {
     size: RsaSize,
+    hash: OaepHash,
     key: OaepPrivateDecryptingKey,
     public: PublicKey,
 }
@@ -49,7 +76,19 @@ impl DecryptingKey {
         let key = PrivateDecryptingKey::from_pkcs8(material.expose());
         let key = OaepPrivateDecryptingKey::new(key.map_err(|_| damaged.clone())?);
         let key = key.map_err(|_| damaged)?;
-        Ok(Self { size, key, public })
+        let hash = OaepHash::default();
+        Ok(Self {
+            size,
+            hash,
+            key,
+            public,
+        })
+    }
+
+    /// The same with another hash.
+    #[must_use]
+    pub fn with_hash(self, hash: OaepHash) -> Self {
+        Self { hash, ..self }
     }
 
     /// Its size.
@@ -92,7 +131,7 @@ impl DecryptingKey {
         let buffer = plaintext.expose_mut();
         let opened = self
             .key
-            .decrypt(&OAEP_SHA256_MGF1SHA256, ciphertext, buffer, Some(label));
+            .decrypt(self.hash.algorithm(), ciphertext, buffer, Some(label));
         let len = opened.map_err(|_| CryptoError::DoesNotOpen)?.len();
         plaintext.truncate(len);
         Ok(plaintext)
@@ -102,6 +141,7 @@ impl DecryptingKey {
 /// A public key, prepared.
 pub struct EncryptingKey {
     size: RsaSize,
+    hash: OaepHash,
     key: OaepPublicEncryptingKey,
 }
 
@@ -117,7 +157,14 @@ impl EncryptingKey {
         let refused = CryptoError::PublicValue { kind };
         let key = PublicEncryptingKey::from_der(&public.spki()).map_err(|_| refused.clone())?;
         let key = OaepPublicEncryptingKey::new(key).map_err(|_| refused)?;
-        Ok(Self { size, key })
+        let hash = OaepHash::default();
+        Ok(Self { size, hash, key })
+    }
+
+    /// The same with another hash.
+    #[must_use]
+    pub fn with_hash(self, hash: OaepHash) -> Self {
+        Self { hash, ..self }
     }
 
     /// Encrypts up to [`plaintext_bytes_max`] bytes, with the empty label.
@@ -133,7 +180,7 @@ impl EncryptingKey {
     /// # Errors
     /// [`CryptoError::TooLarge`], [`CryptoError::Library`].
     pub fn encrypt_labelled(&self, plaintext: &[u8], label: &[u8]) -> Result<Vec<u8>, CryptoError> {
-        let (max, actual) = (plaintext_bytes_max(self.size), plaintext.len());
+        let (max, actual) = (plaintext_bytes_max(self.size, self.hash), plaintext.len());
         if actual > max {
             let what = "plaintext under RSA-OAEP";
             return Err(CryptoError::TooLarge { what, max, actual });
@@ -141,7 +188,7 @@ impl EncryptingKey {
         let mut ciphertext = vec![0; self.key.ciphertext_size()];
         self.key
             .encrypt(
-                &OAEP_SHA256_MGF1SHA256,
+                self.hash.algorithm(),
                 plaintext,
                 &mut ciphertext,
                 Some(label),

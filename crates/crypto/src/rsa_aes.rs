@@ -6,7 +6,8 @@
 //! ```
 //!
 //! As AWS KMS does by `RSA_AES_KEY_WRAP_SHA_256`, Google Cloud KMS by `rsa-oaep-3072-sha256-aes-256`
-//! and `rsa-oaep-4096-sha256-aes-256`, and PKCS#11 by `CKM_RSA_AES_KEY_WRAP` with SHA-256. The
+//! and `rsa-oaep-4096-sha256-aes-256`, and PKCS#11 by `CKM_RSA_AES_KEY_WRAP` with SHA-256; with
+//! SHA-1, which the wrapping key may be told, as they have it under the like names. The
 //! material is what the other side expects, mostly the bytes of a symmetric key or PKCS#8 in DER.
 //! Whoever knows the public key can wrap: this says nothing about who did.
 

@@ -6,7 +6,7 @@
 
 mod kind;
 
-pub use kind::{HsmHash, HsmKeyKind, RsaSize, SignatureScheme};
+pub use kind::{HsmHash, HsmKeyKind, OaepHash, RsaSize, SignatureScheme};
 
 use async_trait::async_trait;
 use thiserror::Error;
@@ -22,6 +22,15 @@ pub struct WrappedPair {
     pub private: Vec<u8>,
     /// The public key: a DER `SubjectPublicKeyInfo` (RFC 5280, RFC 5480, RFC 8410).
     pub public: Vec<u8>,
+}
+
+/// What [`Hsm::import_wrapped`] took in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Imported {
+    /// The secret or private key, wrapped as one that was made inside.
+    pub wrapped: Vec<u8>,
+    /// Of a private key the public one: a DER `SubjectPublicKeyInfo`.
+    pub public: Option<Vec<u8>>,
 }
 
 /// Why the module failed. What a caller can do differs, what the module said is for the log.
@@ -197,6 +206,23 @@ pub trait Hsm: Send + Sync + 'static {
         kind: HsmKeyKind,
     ) -> Result<HsmKey, HsmError>;
 
+    /// Whether keys of this kind can come from outside, by a key of a kind [`HsmKeyKind::RsaUnwrap`] that is offered.
+    fn imports(&self, kind: HsmKeyKind) -> bool;
+
+    /// Unwraps a key that somebody wrapped outside, and wraps it under `under`, all inside. `wrapped` is an AES key of
+    /// 256 bits, encrypted with the public half of `transport`, and behind it the key under that AES key (RFC 5649): of
+    /// secret kinds its bytes, of others PKCS#8. What comes is tried, and its public half found by what it does.
+    ///
+    /// # Errors
+    /// [`HsmError::Refused`] if it does not unwrap or is no key of that kind: which of both is not told.
+    async fn import_wrapped(
+        &self,
+        transport: HsmKey,
+        under: HsmKey,
+        wrapped: &[u8],
+        kind: HsmKeyKind,
+    ) -> Result<Imported, HsmError>;
+
     /// Wraps a secret of the caller, 16 to 64 bytes, whole blocks of eight: modules differ in how they pad others.
     /// Any other length is [`HsmError::Refused`].
     ///
@@ -251,12 +277,17 @@ pub trait Hsm: Send + Sync + 'static {
         input: &[u8],
     ) -> Result<Vec<u8>, HsmError>;
 
-    /// Decrypts RSA-OAEP (SHA-256 for label and mask) into the beginning of `out`, and says how long the plaintext is:
-    /// at most the modulus less 66 bytes. Some modules take the empty label only.
+    /// Whether [`Hsm::decrypt_oaep`] takes labels but the empty one. Some modules refuse others, and some do not look at
+    /// them, which is worse.
+    fn takes_labels(&self) -> bool;
+
+    /// Decrypts RSA-OAEP, with the hash of the key's kind, into the beginning of `out`, and says how long the plaintext
+    /// is: at most the modulus less two hashes and two bytes.
     ///
     /// # Errors
-    /// [`HsmError::Refused`] if it is no ciphertext of this key with this label, or longer than `out`.
-    async fn decrypt_oaep_sha256(
+    /// [`HsmError::Refused`] if it is no ciphertext of this key with this label, or longer than `out`;
+    /// [`HsmError::Unsupported`] for a label, if the module [takes](Hsm::takes_labels) none.
+    async fn decrypt_oaep(
         &self,
         key: HsmKey,
         label: &[u8],

@@ -18,6 +18,8 @@ pub const SECRET_BYTES_MAX: usize = 64;
 /// Longest wrapped key that is handed to a module, in bytes: a secret of the greatest length, padded, and one
 /// block of eight bytes.
 pub const WRAPPED_BYTES_MAX: usize = SECRET_BYTES_MAX + 8;
+/// Longest wrapped key from outside that is handed to a module, in bytes: the longest RSA key, and an AES key under one.
+pub const IMPORTED_BYTES_MAX: usize = 4 << 10;
 /// Length of the root key and of every key that a module generates, in bytes.
 pub const KEY_BYTES: usize = 32;
 

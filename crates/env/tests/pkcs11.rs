@@ -4,7 +4,7 @@
 #![cfg(feature = "pkcs11")]
 
 use conclave_env::contract::hsm_contract;
-use conclave_env::hsm::{HsmHash, RsaSize, SignatureScheme};
+use conclave_env::hsm::{HsmHash, OaepHash, RsaSize, SignatureScheme};
 use conclave_env::mem::MemHsm;
 use conclave_env::os::{Import, Pin, Pkcs11Config, Pkcs11Hsm, Residency};
 use conclave_env::{Hsm, HsmError, HsmKeyKind};
@@ -255,13 +255,23 @@ async fn what_softhsm_lists_without_doing_it_is_not_offered() {
         HsmKeyKind::RsaSign(RsaSize::Bits2048),
         HsmKeyKind::RsaSign(RsaSize::Bits3072),
         HsmKeyKind::RsaSign(RsaSize::Bits4096),
+        HsmKeyKind::RsaDecrypt(RsaSize::Bits2048, OaepHash::Sha1),
+        HsmKeyKind::RsaDecrypt(RsaSize::Bits3072, OaepHash::Sha1),
+        HsmKeyKind::RsaDecrypt(RsaSize::Bits4096, OaepHash::Sha1),
+        HsmKeyKind::RsaUnwrap(RsaSize::Bits3072, OaepHash::Sha1),
+        HsmKeyKind::RsaUnwrap(RsaSize::Bits4096, OaepHash::Sha1),
     ];
     assert_eq!(offered, expected);
+    assert!(!hsm.takes_labels(), "it does not look at them");
+    for kind in HsmKeyKind::ALL {
+        let is_taken = hsm.offers(kind) && kind.may_be_imported();
+        assert_eq!(hsm.imports(kind), is_taken, "{kind:?}");
+    }
     let root = hsm.import_root("root", &[1; 32]).await.unwrap();
     for (kind, mechanism) in [
         (HsmKeyKind::Ed25519, "CKM_EDDSA"),
         (
-            HsmKeyKind::RsaDecrypt(RsaSize::Bits2048),
+            HsmKeyKind::RsaDecrypt(RsaSize::Bits2048, OaepHash::Sha256),
             "CKM_RSA_PKCS_OAEP",
         ),
     ] {
@@ -283,7 +293,9 @@ async fn nothing_is_left_inside_and_what_is_used_does_one_thing() {
     let root = hsm.import_root("root", &[1; 32]).await.unwrap();
     let (public, mut shared) = ([&[4], &[7; 64][..]].concat(), [0; 32]);
     for kind in HsmKeyKind::ALL {
-        if matches!(kind, HsmKeyKind::RsaSign(size) if size != RsaSize::Bits2048) {
+        if matches!(kind, HsmKeyKind::RsaSign(size) | HsmKeyKind::RsaDecrypt(size, _) if size != RsaSize::Bits2048)
+            || matches!(kind, HsmKeyKind::RsaUnwrap(RsaSize::Bits4096, _))
+        {
             continue;
         }
         let Ok(pair) = hsm.generate_pair_wrapped(root, kind).await else {
@@ -304,6 +316,11 @@ async fn nothing_is_left_inside_and_what_is_used_does_one_thing() {
         assert_eq!(uses(&session, found[0]), expected_uses(kind), "{kind:?}");
         let derived = hsm.derive_ecdh(key, &public, &mut shared).await;
         assert!(derived.is_err(), "not on the curve, or not for this");
+        for other in HsmKeyKind::ALL {
+            // Also what unwraps, and then is no key.
+            let imported = hsm.import_wrapped(key, root, &[7; 424], other).await;
+            assert!(imported.is_err());
+        }
         assert_eq!(all().len(), 2, "{kind:?}: the root key and this one");
         hsm.destroy(key).await.unwrap();
     }
@@ -325,14 +342,16 @@ fn uses(session: &Session, key: ObjectHandle) -> Vec<Attribute> {
 
 fn expected_uses(kind: HsmKeyKind) -> Vec<Attribute> {
     let derives = kind == HsmKeyKind::EcdhP256;
+    let decrypts = matches!(kind, HsmKeyKind::RsaDecrypt(..));
+    let unwraps = matches!(kind, HsmKeyKind::RsaUnwrap(..));
     vec![
         Attribute::Token(false),
         Attribute::Sensitive(true),
         Attribute::Extractable(false),
-        Attribute::Sign(!derives),
+        Attribute::Sign(!derives && !decrypts && !unwraps),
         Attribute::SignRecover(false),
-        Attribute::Decrypt(false),
-        Attribute::Unwrap(false),
+        Attribute::Decrypt(decrypts),
+        Attribute::Unwrap(unwraps),
         Attribute::Derive(derives),
     ]
 }

@@ -203,6 +203,35 @@ pub enum ServiceError {
     /// Nothing certifies what has not come to pass.
     #[error("{0} is not destroyed: there is nothing to certify yet")]
     NotDestroyed(String),
+    /// The HSM does not unwrap by this method.
+    #[error("the HSM of this node ({hsm}) imports nothing by {method}: {instead}")]
+    MethodNotOffered {
+        /// Module and token.
+        hsm: String,
+        /// Of the import job.
+        method: &'static str,
+        /// What to do.
+        instead: String,
+    },
+    /// The HSM does not look at labels, or refuses them.
+    #[error(
+        "the HSM of this node ({hsm}) opens what has an empty label only: encrypt without one, or choose protection SOFTWARE"
+    )]
+    LabelNotOffered {
+        /// Module and token.
+        hsm: String,
+    },
+    /// The HSM makes such keys, and takes none in.
+    #[error(
+        "the HSM of this node ({hsm}) takes in no {algorithm} keys from outside: have it make one, or import at protection \
+         SOFTWARE"
+    )]
+    NotImported {
+        /// Module and token.
+        hsm: String,
+        /// The key's.
+        algorithm: &'static str,
+    },
     /// The node stops.
     #[error("this node is stopping: try another one")]
     Stopping,
@@ -248,7 +277,10 @@ impl ServiceError {
             Self::Deadline { .. } => "DEADLINE_EXCEEDED",
             Self::Overloaded { .. } => "OVERLOADED",
             Self::Contended => "CONTENDED",
-            Self::NotOffered { .. } => "HSM_NOT_OFFERED",
+            Self::NotOffered { .. }
+            | Self::MethodNotOffered { .. }
+            | Self::LabelNotOffered { .. }
+            | Self::NotImported { .. } => "HSM_NOT_OFFERED",
             Self::NotDestroyed(_) => "NOT_DESTROYED",
             Self::Stopping => "NODE_STOPPING",
             Self::Outdated => "NODE_OUTDATED",
@@ -277,7 +309,10 @@ impl ServiceError {
             Self::NotSealed { .. }
             | Self::NoCustody
             | Self::NotOffered { .. }
-            | Self::NotDestroyed(_) => Code::FailedPrecondition,
+            | Self::NotDestroyed(_)
+            | Self::MethodNotOffered { .. }
+            | Self::LabelNotOffered { .. }
+            | Self::NotImported { .. } => Code::FailedPrecondition,
             Self::Sealed { .. }
             | Self::NoQuorum { .. }
             | Self::Unknown { .. }
@@ -323,6 +358,9 @@ impl ServiceError {
             | Self::Contended
             | Self::NotOffered { .. }
             | Self::NotDestroyed(_)
+            | Self::MethodNotOffered { .. }
+            | Self::LabelNotOffered { .. }
+            | Self::NotImported { .. }
             | Self::Stopping
             | Self::Outdated => None,
         }
@@ -359,6 +397,7 @@ fn refusal_code(refusal: &Refusal) -> Code {
         | Refusal::ImportJobExpired { .. }
         | Refusal::ImportJobUsed(_)
         | Refusal::ImportJobElsewhere { .. }
+        | Refusal::ImportJobProtection { .. }
         | Refusal::CustodySettled
         | Refusal::NoCustody
         | Refusal::LastAdmin

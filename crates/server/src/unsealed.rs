@@ -4,6 +4,7 @@
 
 mod imports;
 mod inside;
+mod inside_imports;
 mod many;
 mod pairs;
 mod ready;
@@ -25,6 +26,7 @@ use conclave_crypto::{
 use conclave_env::os::lock_for_life;
 use conclave_env::{Env, Hsm, HsmError, HsmKey, HsmKeyKind};
 pub(crate) use imports::{takes, wrap_for};
+pub(crate) use inside_imports::ImportPlace;
 use pairs::PairKind;
 pub(crate) use ready::Ready;
 pub(crate) use receiving::Receiving;

@@ -40,6 +40,7 @@ impl State {
             created_at: place.time,
             expires_at: new.lives.after(place.time),
             used: None,
+            protection: new.protection,
         };
         self.save_import_job(new.id, &job);
         self.imports.insert(new.id, job);
@@ -70,6 +71,18 @@ impl State {
             return Err(Refusal::ImportJobElsewhere {
                 id,
                 keyring: job.keyring.clone(),
+            });
+        }
+        let asked = match target {
+            ImportTarget::Key { spec, .. } => Some(spec.protection),
+            ImportTarget::Version { name, .. } => self.key(name).map(|key| key.info.protection),
+        };
+        let protection = job.protection;
+        if let Some(asked) = asked.filter(|asked| *asked != protection) {
+            return Err(Refusal::ImportJobProtection {
+                id,
+                protection,
+                asked,
             });
         }
         let answer = match target {

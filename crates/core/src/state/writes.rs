@@ -140,10 +140,11 @@ impl State {
                 self.alias_note(change, alias)
             }
             Change::CreateImportJob(new) => detail(format!(
-                "{} of keyring {}, {}",
+                "{} of keyring {}, {}, protection {}",
                 new.id,
                 new.keyring,
-                new.method.as_str()
+                new.method.as_str(),
+                new.protection.as_str()
             )),
             Change::Import { job, target, .. } => {
                 let version = match target {

@@ -3,13 +3,18 @@
 use crate::cluster::{Cluster, create, grant, key, ring, transition, who, wrapped};
 use conclave_core::{
     Body, Change, Denial, ImportJobId, ImportLife, ImportMethod, ImportTarget, KeyId, KeyName,
-    KeyringName, NewImportJob, Refusal, Role, SetId, State, Transition, VersionNumber, Written,
+    KeyringName, NewImportJob, Protection, Refusal, Role, SetId, State, Transition, VersionNumber,
+    Written,
 };
 
 const JOB: ImportJobId = ImportJobId([5; 16]);
 const HOUR: u64 = 3_600_000;
 
 fn job(keyring: &str) -> Change {
+    job_at(keyring, Protection::Software)
+}
+
+fn job_at(keyring: &str, protection: Protection) -> Change {
     Change::CreateImportJob(Box::new(NewImportJob {
         id: JOB,
         keyring: KeyringName::new(keyring).expect("a good name"),
@@ -18,6 +23,7 @@ fn job(keyring: &str) -> Change {
         set: SetId([2; 16]),
         wrapped: wrapped(),
         public: vec![3; 400].into(),
+        protection,
     }))
 }
 
@@ -89,6 +95,43 @@ fn an_import_can_be_the_next_version() {
     );
     cluster.must("root", next_version("a/k", 1, 2));
     assert_eq!(imported(&cluster.state, "a/k"), [false, true]);
+}
+
+/// What was in memory is not passed off as a key of an HSM, nor the other way.
+#[test]
+fn a_job_is_for_one_protection() {
+    use Protection::{Hsm, Software};
+    let at = |mut change: Change, protection| {
+        if let Change::CreateKey { spec, .. }
+        | Change::Import {
+            target: ImportTarget::Key { spec, .. },
+            ..
+        } = &mut change
+        {
+            spec.protection = protection;
+        }
+        change
+    };
+    for (protection, other) in [(Hsm, Software), (Software, Hsm)] {
+        let mut cluster = Cluster::with_custody();
+        cluster.must("root", at(create("a/k", 1, None), other));
+        cluster.must("root", job_at("a", protection));
+        let refused = Err(Refusal::ImportJobProtection {
+            id: JOB,
+            protection,
+            asked: other,
+        });
+        let new = cluster.write("root", at(import("a/k2", 2), other));
+        assert_eq!(new, refused);
+        assert_eq!(cluster.write("root", next_version("a/k", 1, 2)), refused);
+        assert_eq!(cluster.state.key(&key("a/k2")), None);
+        let kept = cluster.state.import_job(JOB).expect("it is there");
+        assert!(kept.used.is_none() && kept.wrapped.is_some(), "still good");
+        cluster.must("root", at(import("a/k2", 2), protection));
+        let key = cluster.state.key(&key("a/k2")).expect("it is there");
+        assert_eq!(key.info.protection, protection);
+        assert_eq!(imported(&cluster.state, "a/k2"), [true]);
+    }
 }
 
 #[test]
@@ -188,7 +231,7 @@ fn what_is_inside_hsms_is_never_exportable() {
     let mut change = create("a/k", 1, None);
     if let Change::CreateKey { spec, .. } = &mut change {
         spec.exportable = true;
-        spec.protection = conclave_core::Protection::Hsm;
+        spec.protection = Protection::Hsm;
     }
     let refused = cluster.write("root", change);
     assert!(matches!(refused, Err(Refusal::Malformed(_))), "{refused:?}");

@@ -7,7 +7,7 @@ use conclave_core::{
     Refusal, Role, Scope, Transition, UseRefusal,
 };
 
-const ALGORITHMS: [Algorithm; 18] = [
+const ALGORITHMS: [Algorithm; 21] = [
     Algorithm::Aes256Gcm,
     Algorithm::ChaCha20Poly1305,
     Algorithm::HmacSha256,
@@ -26,6 +26,9 @@ const ALGORITHMS: [Algorithm; 18] = [
     Algorithm::MlKem768,
     Algorithm::X25519,
     Algorithm::EcdhP256,
+    Algorithm::RsaOaep2048Sha1,
+    Algorithm::RsaOaep3072Sha1,
+    Algorithm::RsaOaep4096Sha1,
 ];
 
 /// Every operation that takes a key, and how many of the algorithms above it takes.
@@ -38,7 +41,7 @@ const OPERATIONS: [(Operation, usize); 11] = [
     (Operation::VerifyMac, 3),
     (Operation::Sign, 7),
     (Operation::Verify, 7),
-    (Operation::AsymmetricDecrypt, 3),
+    (Operation::AsymmetricDecrypt, 6),
     (Operation::Decapsulate, 1),
     (Operation::DeriveSharedSecret, 2),
 ];

@@ -2,7 +2,7 @@
 
 use crate::keys::{RSA_SIZES, rsa_material};
 use conclave_crypto::oaep::{self, DecryptingKey, EncryptingKey};
-use conclave_crypto::{CryptoError, PrivateMaterial, PublicKey, RsaSize, kem};
+use conclave_crypto::{CryptoError, OaepHash, PrivateMaterial, PublicKey, RsaSize, kem};
 use proptest::prelude::*;
 
 pub(crate) fn decrypting(size: RsaSize) -> DecryptingKey {
@@ -17,10 +17,15 @@ pub(crate) fn decapsulation(seed: &[u8]) -> kem::DecapsulationKey {
 
 #[test]
 fn every_length_of_plaintext_comes_back() {
-    for size in RSA_SIZES {
-        let key = decrypting(size);
+    let hashes = [OaepHash::Sha256, OaepHash::Sha1];
+    for (size, hash) in RSA_SIZES
+        .into_iter()
+        .flat_map(|size| hashes.map(|hash| (size, hash)))
+    {
+        let key = decrypting(size).with_hash(hash);
         let encrypting = EncryptingKey::new(key.public_key()).ok().unwrap();
-        let max = oaep::plaintext_bytes_max(size);
+        let encrypting = encrypting.with_hash(hash);
+        let max = oaep::plaintext_bytes_max(size, hash);
         for len in [0, 1, 32, max - 1, max] {
             let plaintext = vec![7; len];
             let ciphertext = encrypting.encrypt(&plaintext).unwrap();
@@ -63,6 +68,20 @@ fn changed_ciphertexts_do_not_open() {
         other.decrypt(&ciphertext).err(),
         Some(CryptoError::DoesNotOpen)
     );
+}
+
+#[test]
+fn each_hash_opens_its_own() {
+    let key = decrypting(RsaSize::Bits2048);
+    let encrypting = EncryptingKey::new(key.public_key()).ok().unwrap();
+    let by_sha256 = encrypting.encrypt(b"attack").unwrap();
+    let by_sha1 = encrypting.with_hash(OaepHash::Sha1);
+    let by_sha1 = by_sha1.encrypt(b"attack").unwrap();
+    assert_eq!(key.decrypt(&by_sha1).err(), Some(CryptoError::DoesNotOpen));
+    let key = key.with_hash(OaepHash::Sha1);
+    let refused = key.decrypt(&by_sha256).err();
+    assert_eq!(refused, Some(CryptoError::DoesNotOpen));
+    assert_eq!(key.decrypt(&by_sha1).ok().unwrap().expose(), b"attack");
 }
 
 #[test]

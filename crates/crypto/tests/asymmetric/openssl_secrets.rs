@@ -5,10 +5,10 @@ use crate::encryption::decrypting;
 use crate::keys::{RSA_SIZES, rsa_material};
 use crate::openssl::{succeed, text};
 use conclave_crypto::agree::AgreementKind;
-use conclave_crypto::oaep::EncryptingKey;
+use conclave_crypto::oaep::{EncryptingKey, OaepHash};
 use tempfile::TempDir;
 
-const OAEP: [&str; 6] = [
+const OAEP_SHA256: [&str; 6] = [
     "-pkeyopt",
     "rsa_padding_mode:oaep",
     "-pkeyopt",
@@ -16,6 +16,8 @@ const OAEP: [&str; 6] = [
     "-pkeyopt",
     "rsa_mgf1_md:sha256",
 ];
+/// With what OpenSSL takes where nothing else is said.
+const OAEP_SHA1: [&str; 2] = ["-pkeyopt", "rsa_padding_mode:oaep"];
 
 #[test]
 fn openssl_agrees_upon_the_same_secret() {
@@ -73,8 +75,13 @@ fn openssl_agrees_upon_the_same_secret() {
 fn openssl_and_this_open_each_others_ciphertexts() {
     let dir = TempDir::new().unwrap();
     let path = |name: &str| dir.path().join(name);
-    for size in RSA_SIZES {
-        let key = decrypting(size);
+    let hashes = [
+        (OaepHash::Sha256, &OAEP_SHA256[..]),
+        (OaepHash::Sha1, &OAEP_SHA1),
+    ];
+    let cases = RSA_SIZES.into_iter();
+    for (size, (hash, oaep)) in cases.flat_map(|size| hashes.map(|it| (size, it))) {
+        let key = decrypting(size).with_hash(hash);
         let (private, public) = (path("private"), path("public"));
         std::fs::write(&private, rsa_material(size).expose()).unwrap();
         std::fs::write(&public, key.public_key().pem()).unwrap();
@@ -92,14 +99,15 @@ fn openssl_and_this_open_each_others_ciphertexts() {
         std::fs::write(&input, b"attack at dawn").unwrap();
         let encrypt = ["pkeyutl", "-encrypt", "-pubin", "-inkey", text(&public)];
         let files = ["-in", text(&input), "-out", text(&output)];
-        succeed(&[&encrypt[..], &OAEP, &files].concat());
+        succeed(&[&encrypt[..], oaep, &files].concat());
         let plaintext = key.decrypt(&std::fs::read(&output).unwrap()).ok().unwrap();
         assert_eq!(plaintext.expose(), b"attack at dawn");
 
         let encrypting = EncryptingKey::new(key.public_key()).ok().unwrap();
+        let encrypting = encrypting.with_hash(hash);
         std::fs::write(&input, encrypting.encrypt(b"retreat").unwrap()).unwrap();
         let decrypt = ["pkeyutl", "-decrypt", "-inkey", text(&pem)];
-        succeed(&[&decrypt[..], &OAEP, &files].concat());
+        succeed(&[&decrypt[..], oaep, &files].concat());
         assert_eq!(std::fs::read(&output).unwrap(), b"retreat");
     }
 }

@@ -1,5 +1,6 @@
 //! The promises of [`Hsm`].
 
+mod imports;
 mod outside;
 mod pairs;
 
@@ -27,6 +28,7 @@ pub async fn hsm_contract(one: Arc<dyn Hsm>, two: Arc<dyn Hsm>) {
     damaged_input_is_refused_and_harms_nobody(&*one).await;
     destroyed_keys_are_gone(&*one).await;
     pairs::kinds_keep_their_promises(&one, &*two).await;
+    imports::keys_come_from_outside(&*one, &*two).await;
     many_calls_at_once(Arc::clone(&one)).await;
     clearing_removes_everything(&*one).await;
 }

@@ -29,6 +29,25 @@ impl HsmHash {
     }
 }
 
+/// The hash of RSA-OAEP, for label and mask alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum OaepHash {
+    /// SHA-1: OAEP does not rest on its collision resistance, and some modules know no other.
+    Sha1,
+    /// SHA-256.
+    Sha256,
+}
+
+impl OaepHash {
+    /// Length of a digest in bytes.
+    pub const fn bytes(self) -> usize {
+        match self {
+            Self::Sha1 => 20,
+            Self::Sha256 => 32,
+        }
+    }
+}
+
 /// The length of an RSA modulus.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RsaSize {
@@ -77,13 +96,15 @@ pub enum HsmKeyKind {
     EcdhP256,
     /// Private key that signs by RSA, in any of the RSA schemes.
     RsaSign(RsaSize),
-    /// Private key that decrypts by RSA-OAEP with SHA-256.
-    RsaDecrypt(RsaSize),
+    /// Private key that decrypts by RSA-OAEP with this hash.
+    RsaDecrypt(RsaSize, OaepHash),
+    /// Private key that unwraps others by RSA-OAEP with this hash, through an AES key: what imported keys come by.
+    RsaUnwrap(RsaSize, OaepHash),
 }
 
 impl HsmKeyKind {
     /// Every kind.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 21] = [
         Self::Kek,
         Self::Mac,
         Self::MacSha384,
@@ -95,9 +116,16 @@ impl HsmKeyKind {
         Self::RsaSign(RsaSize::Bits2048),
         Self::RsaSign(RsaSize::Bits3072),
         Self::RsaSign(RsaSize::Bits4096),
-        Self::RsaDecrypt(RsaSize::Bits2048),
-        Self::RsaDecrypt(RsaSize::Bits3072),
-        Self::RsaDecrypt(RsaSize::Bits4096),
+        Self::RsaDecrypt(RsaSize::Bits2048, OaepHash::Sha256),
+        Self::RsaDecrypt(RsaSize::Bits3072, OaepHash::Sha256),
+        Self::RsaDecrypt(RsaSize::Bits4096, OaepHash::Sha256),
+        Self::RsaDecrypt(RsaSize::Bits2048, OaepHash::Sha1),
+        Self::RsaDecrypt(RsaSize::Bits3072, OaepHash::Sha1),
+        Self::RsaDecrypt(RsaSize::Bits4096, OaepHash::Sha1),
+        Self::RsaUnwrap(RsaSize::Bits3072, OaepHash::Sha256),
+        Self::RsaUnwrap(RsaSize::Bits4096, OaepHash::Sha256),
+        Self::RsaUnwrap(RsaSize::Bits3072, OaepHash::Sha1),
+        Self::RsaUnwrap(RsaSize::Bits4096, OaepHash::Sha1),
     ];
 
     pub(crate) const RSA_SIGN: [Self; 3] = [
@@ -106,11 +134,26 @@ impl HsmKeyKind {
         Self::RsaSign(RsaSize::Bits4096),
     ];
 
-    pub(crate) const RSA_DECRYPT: [Self; 3] = [
-        Self::RsaDecrypt(RsaSize::Bits2048),
-        Self::RsaDecrypt(RsaSize::Bits3072),
-        Self::RsaDecrypt(RsaSize::Bits4096),
+    pub(crate) const RSA_DECRYPT: [Self; 6] = [
+        Self::RsaDecrypt(RsaSize::Bits2048, OaepHash::Sha256),
+        Self::RsaDecrypt(RsaSize::Bits3072, OaepHash::Sha256),
+        Self::RsaDecrypt(RsaSize::Bits4096, OaepHash::Sha256),
+        Self::RsaDecrypt(RsaSize::Bits2048, OaepHash::Sha1),
+        Self::RsaDecrypt(RsaSize::Bits3072, OaepHash::Sha1),
+        Self::RsaDecrypt(RsaSize::Bits4096, OaepHash::Sha1),
     ];
+
+    pub(crate) const RSA_UNWRAP: [Self; 4] = [
+        Self::RsaUnwrap(RsaSize::Bits3072, OaepHash::Sha256),
+        Self::RsaUnwrap(RsaSize::Bits4096, OaepHash::Sha256),
+        Self::RsaUnwrap(RsaSize::Bits3072, OaepHash::Sha1),
+        Self::RsaUnwrap(RsaSize::Bits4096, OaepHash::Sha1),
+    ];
+
+    /// Whether a key of this kind can come from outside at all: those that wrap others are made inside.
+    pub const fn may_be_imported(self) -> bool {
+        !matches!(self, Self::Kek | Self::RsaUnwrap(..))
+    }
 
     /// The kind of an HMAC's keys.
     pub const fn of_mac(hash: HsmHash) -> Self {
@@ -139,7 +182,8 @@ impl HsmKeyKind {
             | Self::EcdsaP384
             | Self::EcdhP256
             | Self::RsaSign(_)
-            | Self::RsaDecrypt(_) => None,
+            | Self::RsaDecrypt(..)
+            | Self::RsaUnwrap(..) => None,
         }
     }
 

@@ -4,7 +4,7 @@
 //! key with the private one, and for RSA it makes no keys.
 
 use super::entropy::MemEntropy;
-use crate::hsm::{HsmHash, SignatureScheme, WrappedPair, check_length, check_offered};
+use crate::hsm::{HsmHash, Imported, SignatureScheme, WrappedPair, check_length, check_offered};
 use crate::limits::{KEY_BYTES, WRAPPED_BYTES_MAX, is_secret_length};
 use crate::{Entropy, Hsm, HsmError, HsmKey, HsmKeyKind};
 use aes_kw::{KeyInit, KwpAes256};
@@ -142,7 +142,7 @@ fn lacking(kind: HsmKeyKind) -> Option<&'static str> {
         HsmKeyKind::EcdsaP256 | HsmKeyKind::EcdsaP384 => Some("CKM_ECDSA"),
         HsmKeyKind::EcdhP256 => Some("CKM_ECDH1_DERIVE"),
         HsmKeyKind::RsaSign(_) => Some("CKM_RSA_PKCS"),
-        HsmKeyKind::RsaDecrypt(_) => Some("CKM_RSA_PKCS_OAEP"),
+        HsmKeyKind::RsaDecrypt(..) | HsmKeyKind::RsaUnwrap(..) => Some("CKM_RSA_PKCS_OAEP"),
     }
 }
 
@@ -257,6 +257,21 @@ impl Hsm for MemHsm {
         self.add(kind, Zeroizing::new(secret.to_vec()))
     }
 
+    fn imports(&self, _: HsmKeyKind) -> bool {
+        false
+    }
+
+    async fn import_wrapped(
+        &self,
+        _: HsmKey,
+        _: HsmKey,
+        _: &[u8],
+        _: HsmKeyKind,
+    ) -> Result<Imported, HsmError> {
+        let mechanism = "CKM_RSA_PKCS_OAEP";
+        Err(HsmError::Unsupported { mechanism })
+    }
+
     async fn wrap_secret(&self, under: HsmKey, secret: &[u8]) -> Result<Vec<u8>, HsmError> {
         let operation = "wrap a secret";
         if !is_secret_length(secret.len()) {
@@ -308,7 +323,11 @@ impl Hsm for MemHsm {
         Ok(ed25519(&stored.bytes).sign(input).as_ref().to_vec())
     }
 
-    async fn decrypt_oaep_sha256(
+    fn takes_labels(&self) -> bool {
+        false
+    }
+
+    async fn decrypt_oaep(
         &self,
         _: HsmKey,
         _: &[u8],

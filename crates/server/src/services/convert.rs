@@ -103,6 +103,9 @@ pub(super) fn algorithm(value: i32) -> Result<Algorithm, ServiceError> {
         wire::Algorithm::MlKem768 => Ok(Algorithm::MlKem768),
         wire::Algorithm::X25519 => Ok(Algorithm::X25519),
         wire::Algorithm::EcdhP256 => Ok(Algorithm::EcdhP256),
+        wire::Algorithm::RsaOaep2048Sha1 => Ok(Algorithm::RsaOaep2048Sha1),
+        wire::Algorithm::RsaOaep3072Sha1 => Ok(Algorithm::RsaOaep3072Sha1),
+        wire::Algorithm::RsaOaep4096Sha1 => Ok(Algorithm::RsaOaep4096Sha1),
     }
 }
 
@@ -126,6 +129,9 @@ fn wire_algorithm(algorithm: Algorithm) -> wire::Algorithm {
         Algorithm::MlKem768 => wire::Algorithm::MlKem768,
         Algorithm::X25519 => wire::Algorithm::X25519,
         Algorithm::EcdhP256 => wire::Algorithm::EcdhP256,
+        Algorithm::RsaOaep2048Sha1 => wire::Algorithm::RsaOaep2048Sha1,
+        Algorithm::RsaOaep3072Sha1 => wire::Algorithm::RsaOaep3072Sha1,
+        Algorithm::RsaOaep4096Sha1 => wire::Algorithm::RsaOaep4096Sha1,
     }
 }
 
@@ -148,6 +154,9 @@ pub(super) fn scheme(value: i32, algorithm: Algorithm) -> Result<Scheme, Service
             | Algorithm::RsaOaep2048
             | Algorithm::RsaOaep3072
             | Algorithm::RsaOaep4096
+            | Algorithm::RsaOaep2048Sha1
+            | Algorithm::RsaOaep3072Sha1
+            | Algorithm::RsaOaep4096Sha1
             | Algorithm::MlKem768
             | Algorithm::X25519
             | Algorithm::EcdhP256 => Scheme::Ed25519,
@@ -207,6 +216,13 @@ pub(super) fn protection(value: i32) -> Result<Protection, ServiceError> {
     match wire::Protection::try_from(value).map_err(|_| unknown("protection"))? {
         wire::Protection::Unspecified | wire::Protection::Software => Ok(Protection::Software),
         wire::Protection::Hsm => Ok(Protection::Hsm),
+    }
+}
+
+pub(super) fn wire_protection(protection: Protection) -> wire::Protection {
+    match protection {
+        Protection::Software => wire::Protection::Software,
+        Protection::Hsm => wire::Protection::Hsm,
     }
 }
 
@@ -303,10 +319,7 @@ impl Erasure<'_> {
 pub(super) fn key(view: KeyView, erasure: Erasure<'_>) -> wire::Key {
     let next_rotation = view.next_rotation();
     let info = view.info;
-    let protection = match info.protection {
-        Protection::Software => wire::Protection::Software,
-        Protection::Hsm => wire::Protection::Hsm,
-    };
+    let protection = wire_protection(info.protection);
     let version = |it: VersionView| wire::KeyVersion {
         number: it.number.0,
         state: state(it.state).into(),

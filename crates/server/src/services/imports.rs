@@ -6,6 +6,7 @@ use crate::caller::Caller;
 use crate::context::NodeContext;
 use crate::error::ServiceError;
 use crate::limits::{IMPORT_LIFE_DEFAULT, IMPORTED_BYTES_MAX, WRITE_CONFLICTS_MAX};
+use crate::unsealed::ImportPlace;
 use conclave_core::import::digest_of;
 use conclave_core::{
     Action, Algorithm, Change, ImportJob, ImportJobId, ImportLife, ImportMethod, ImportTarget,
@@ -27,13 +28,32 @@ fn keyring(text: &str) -> Result<KeyringName, ServiceError> {
     KeyringName::new(text).map_err(|e| ServiceError::invalid("keyring", e))
 }
 
-fn method(value: i32) -> Result<ImportMethod, ServiceError> {
-    let unknown = || ServiceError::invalid("method", "this version does not know the value");
-    match wire::ImportMethod::try_from(value).map_err(|_| unknown())? {
-        wire::ImportMethod::Unspecified | wire::ImportMethod::RsaOaep3072Sha256Aes256 => {
-            Ok(ImportMethod::RsaOaep3072Sha256Aes256)
-        }
-        wire::ImportMethod::RsaOaep4096Sha256Aes256 => Ok(ImportMethod::RsaOaep4096Sha256Aes256),
+fn method(value: i32) -> Result<Option<ImportMethod>, ServiceError> {
+    let known = wire::ImportMethod::try_from(value).map_err(|_| convert::unknown("method"))?;
+    Ok(match known {
+        wire::ImportMethod::Unspecified => None,
+        wire::ImportMethod::RsaOaep3072Sha256Aes256 => Some(ImportMethod::RsaOaep3072Sha256Aes256),
+        wire::ImportMethod::RsaOaep4096Sha256Aes256 => Some(ImportMethod::RsaOaep4096Sha256Aes256),
+        wire::ImportMethod::RsaOaep3072Sha1Aes256 => Some(ImportMethod::RsaOaep3072Sha1Aes256),
+        wire::ImportMethod::RsaOaep4096Sha1Aes256 => Some(ImportMethod::RsaOaep4096Sha1Aes256),
+    })
+}
+
+fn wire_method(method: ImportMethod) -> wire::ImportMethod {
+    match method {
+        ImportMethod::RsaOaep3072Sha256Aes256 => wire::ImportMethod::RsaOaep3072Sha256Aes256,
+        ImportMethod::RsaOaep4096Sha256Aes256 => wire::ImportMethod::RsaOaep4096Sha256Aes256,
+        ImportMethod::RsaOaep3072Sha1Aes256 => wire::ImportMethod::RsaOaep3072Sha1Aes256,
+        ImportMethod::RsaOaep4096Sha1Aes256 => wire::ImportMethod::RsaOaep4096Sha1Aes256,
+    }
+}
+
+/// Of what is not to be: `apply` says why.
+fn no_material() -> Wrapped {
+    Wrapped {
+        kek: KekNumber(0),
+        blob: Vec::new(),
+        tag: Vec::new(),
     }
 }
 
@@ -55,15 +75,12 @@ fn wire_job(
         version: 1,
     };
     let public = PublicKey::from_spki(&job.public).map_err(tampered)?;
-    let method = match job.method {
-        ImportMethod::RsaOaep3072Sha256Aes256 => wire::ImportMethod::RsaOaep3072Sha256Aes256,
-        ImportMethod::RsaOaep4096Sha256Aes256 => wire::ImportMethod::RsaOaep4096Sha256Aes256,
-    };
     let imported = job.used.and_then(|(key, _)| state.key_by_id(key));
     Ok(wire::ImportJob {
         import_job_id: id.as_bytes().to_vec(),
         keyring: job.keyring.to_string(),
-        method: method.into(),
+        method: wire_method(job.method).into(),
+        protection: convert::wire_protection(job.protection).into(),
         public_key_der: public.spki(),
         public_key_pem: public.pem(),
         created_at: Some(convert::timestamp(job.created_at)),
@@ -84,9 +101,7 @@ enum Asked {
 /// The place that material is bound to.
 struct Place {
     target: ImportTarget,
-    id: KeyId,
-    version: VersionNumber,
-    algorithm: Algorithm,
+    bound: ImportPlace,
 }
 
 impl KeyApi {
@@ -97,12 +112,29 @@ impl KeyApi {
     ) -> Result<wire::ImportJob, ServiceError> {
         let context = &self.0;
         let (keyring, method) = (keyring(&asked.keyring)?, method(asked.method)?);
+        let protection = convert::protection(asked.protection)?;
         let lives = lifetime(asked.lifetime)?;
         let mut id = [0; 16];
         context.env.entropy.fill(&mut id);
         let id = ImportJobId(id);
         let unsealed = context.seal.unsealed()?;
-        let (wrapped, public) = unsealed.import_pair(&context.env, id, method)?;
+        // A pair takes seconds to make, and the HSM's time is everybody's.
+        let replica = context.replica.get()?;
+        context.catch_up(&replica, caller.deadline).await?;
+        let scope = Scope::Keyring(keyring.clone());
+        let may = replica.with_state(|state| {
+            let access = state.access();
+            access.permits(&caller.principal, Action::CreateKey, &scope)
+        });
+        let (method, wrapped, public) = if may {
+            let method = unsealed.import_method(method, protection)?;
+            let pair = unsealed.import_pair(&context.env, id, method, protection);
+            let (wrapped, public) = pair.await?;
+            (method, wrapped, public)
+        } else {
+            let [method, ..] = ImportMethod::ALL;
+            (method, no_material(), Box::default())
+        };
         let change = Change::CreateImportJob(Box::new(NewImportJob {
             id,
             keyring,
@@ -111,6 +143,7 @@ impl KeyApi {
             set: unsealed.set(),
             wrapped,
             public,
+            protection,
         }));
         let written = match context.write(caller, change).await {
             // Another ceremony replaced the root key, and this node is about to seal itself.
@@ -121,7 +154,6 @@ impl KeyApi {
         let Written::ImportJob(id) = written else {
             return Err(ServiceError::Outdated);
         };
-        let replica = context.replica.get()?;
         context.catch_up(&replica, caller.deadline).await?;
         replica.with_state(|state| {
             let job = state.import_job(id);
@@ -199,7 +231,7 @@ impl KeyApi {
             let replica = context.replica.get()?;
             context.catch_up(&replica, caller.deadline).await?;
             let place = self.place(&target)?;
-            let material = self.material(caller, job, &place, &wrapped)?;
+            let material = self.material(caller, job, &place, &wrapped).await?;
             let change = Change::Import {
                 job,
                 target: place.target,
@@ -215,28 +247,21 @@ impl KeyApi {
     }
 
     fn place(&self, asked: &Asked) -> Result<Place, ServiceError> {
-        let only_software = |protection: Protection| {
-            let rule = "imported material was outside of HSMs: give protection SOFTWARE";
-            if protection == Protection::Software {
-                Ok(())
-            } else {
-                Err(ServiceError::invalid("protection", rule))
-            }
-        };
         let context = &self.0;
         match asked {
             Asked::Key(spec) => {
-                only_software(spec.protection)?;
                 let mut id = [0; 16];
                 context.env.entropy.fill(&mut id);
                 let set = context.seal.unsealed()?.set();
                 let (id, spec) = (KeyId(id), (**spec).clone());
-                Ok(Place {
-                    algorithm: spec.algorithm,
-                    target: ImportTarget::Key { spec, id, set },
+                let bound = ImportPlace {
                     id,
                     version: VersionNumber(1),
-                })
+                    algorithm: spec.algorithm,
+                    protection: spec.protection,
+                };
+                let target = ImportTarget::Key { spec, id, set };
+                Ok(Place { target, bound })
             }
             Asked::Version(name) => {
                 let replica = context.replica.get()?;
@@ -245,38 +270,39 @@ impl KeyApi {
                     Some((key.info.clone(), key.next_version()))
                 });
                 // Who may not import is not told whether the key exists: `apply` says what is so.
-                let (id, version, algorithm) = match found {
-                    None => (KeyId::default(), VersionNumber(1), Algorithm::Aes256Gcm),
-                    Some((info, version)) => {
-                        only_software(info.protection)?;
-                        (info.id, version, info.algorithm)
-                    }
+                let bound = match found {
+                    None => ImportPlace {
+                        id: KeyId::default(),
+                        version: VersionNumber(1),
+                        algorithm: Algorithm::Aes256Gcm,
+                        protection: Protection::Software,
+                    },
+                    Some((info, version)) => ImportPlace {
+                        id: info.id,
+                        version,
+                        algorithm: info.algorithm,
+                        protection: info.protection,
+                    },
                 };
-                let name = name.clone();
-                Ok(Place {
-                    target: ImportTarget::Version { name, id, version },
-                    id,
-                    version,
-                    algorithm,
-                })
+                let target = ImportTarget::Version {
+                    name: name.clone(),
+                    id: bound.id,
+                    version: bound.version,
+                };
+                Ok(Place { target, bound })
             }
         }
     }
 
     /// The material for its place. Of a job that is of no use, or for who may not, none: `apply` says why.
-    fn material(
+    async fn material(
         &self,
         caller: &Caller,
         id: ImportJobId,
         place: &Place,
         wrapped: &[u8],
     ) -> Result<Material, ServiceError> {
-        let none = Wrapped {
-            kek: KekNumber(0),
-            blob: Vec::new(),
-            tag: Vec::new(),
-        };
-        let context = &self.0;
+        let (context, bound) = (&self.0, place.bound);
         let now = context.env.clock.now();
         let job = context.replica.get()?.with_state(|state| {
             let scope = Scope::Keyring(place.target.name().keyring());
@@ -286,18 +312,24 @@ impl KeyApi {
             let job = state.import_job(id).filter(|_| may)?;
             let lives = job.expires_at > state.time().max(now);
             let of_keyring = job.keyring == place.target.name().keyring();
-            (lives && of_keyring).then(|| job.clone())
+            let fits = job.protection == bound.protection;
+            (lives && of_keyring && fits).then(|| job.clone())
         });
         let Some((job, private)) = job.and_then(|job| Some((job.clone(), job.wrapped?))) else {
-            return Ok(none.into());
+            return Ok(no_material().into());
         };
         let unsealed = context.seal.unsealed()?;
+        if job.protection == Protection::Hsm {
+            return unsealed
+                .import_inside((id, &job), &private, wrapped, bound)
+                .await;
+        }
         let opened = unsealed.open_import(id, &job, &private, wrapped)?;
         let opened = opened.ok_or_else(|| ServiceError::WrappedKeyInvalid {
-            algorithm: place.algorithm.as_str(),
-            takes: crate::unsealed::takes(place.algorithm),
+            algorithm: bound.algorithm.as_str(),
+            takes: crate::unsealed::takes(bound.algorithm, bound.protection),
         })?;
-        let bound = (place.id, place.version);
-        unsealed.take_in(&context.env, bound, place.algorithm, &opened)
+        let (algorithm, bound) = (bound.algorithm, (bound.id, bound.version));
+        unsealed.take_in(&context.env, bound, algorithm, &opened)
     }
 }

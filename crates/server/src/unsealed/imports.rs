@@ -13,13 +13,16 @@ use conclave_crypto::agree::AgreementKind;
 use conclave_crypto::oaep::{self, DecryptingKey, EncryptingKey};
 use conclave_crypto::sign::{self, KeyKind, SigningKey};
 use conclave_crypto::{
-    Binding, CryptoError, KeyMaterial, PrivateMaterial, RsaSize, Secret, rsa_aes, wrap,
+    Binding, CryptoError, KeyMaterial, OaepHash, PrivateMaterial, RsaSize, Secret, rsa_aes, wrap,
 };
 use conclave_env::{Entropy, Env};
 
 /// What is wrapped on its way in or out.
-pub(crate) fn takes(algorithm: Algorithm) -> &'static str {
+pub(crate) fn takes(algorithm: Algorithm, protection: Protection) -> &'static str {
     match algorithm {
+        // HSMs take no keys shorter than the hash.
+        Algorithm::HmacSha384 if protection == Protection::Hsm => "the 48 bytes of the key",
+        Algorithm::HmacSha512 if protection == Protection::Hsm => "the 64 bytes of the key",
         Algorithm::Aes256Gcm
         | Algorithm::ChaCha20Poly1305
         | Algorithm::HmacSha256
@@ -37,14 +40,19 @@ pub(crate) fn takes(algorithm: Algorithm) -> &'static str {
         | Algorithm::RsaOaep2048
         | Algorithm::RsaOaep3072
         | Algorithm::RsaOaep4096
+        | Algorithm::RsaOaep2048Sha1
+        | Algorithm::RsaOaep3072Sha1
+        | Algorithm::RsaOaep4096Sha1
         | Algorithm::EcdhP256 => "the private key as PKCS#8 in DER",
     }
 }
 
-fn size(method: ImportMethod) -> RsaSize {
+fn size(method: ImportMethod) -> (RsaSize, OaepHash) {
     match method {
-        ImportMethod::RsaOaep3072Sha256Aes256 => RsaSize::Bits3072,
-        ImportMethod::RsaOaep4096Sha256Aes256 => RsaSize::Bits4096,
+        ImportMethod::RsaOaep3072Sha256Aes256 => (RsaSize::Bits3072, OaepHash::Sha256),
+        ImportMethod::RsaOaep4096Sha256Aes256 => (RsaSize::Bits4096, OaepHash::Sha256),
+        ImportMethod::RsaOaep3072Sha1Aes256 => (RsaSize::Bits3072, OaepHash::Sha1),
+        ImportMethod::RsaOaep4096Sha1Aes256 => (RsaSize::Bits4096, OaepHash::Sha1),
     }
 }
 
@@ -64,13 +72,18 @@ fn wrapped(blob: Vec<u8>) -> Wrapped {
 }
 
 impl Unsealed {
-    fn job_binding(&self, id: ImportJobId, method: ImportMethod) -> Binding<'static> {
+    pub(super) fn job_binding(
+        &self,
+        id: ImportJobId,
+        method: ImportMethod,
+        protection: Protection,
+    ) -> Binding<'static> {
         Binding {
             cluster: self.cluster,
             key: KeyId(id.0),
             version: VersionNumber(0),
             algorithm: method.as_str(),
-            protection: Protection::Software.as_str(),
+            protection: protection.as_str(),
             purpose: "import",
         }
     }
@@ -78,14 +91,18 @@ impl Unsealed {
     /// The key pair of an import job: the private half wrapped, and the public one in DER.
     ///
     /// # Errors
-    /// If the library lacks memory.
-    pub fn import_pair(
+    /// If the library lacks memory; as the HSM has them.
+    pub async fn import_pair(
         &self,
         env: &Env,
         id: ImportJobId,
         method: ImportMethod,
+        protection: Protection,
     ) -> Result<(Wrapped, Box<[u8]>), ServiceError> {
-        let size = size(method);
+        if protection == Protection::Hsm {
+            return self.import_pair_inside(id, method).await;
+        }
+        let (size, _) = size(method);
         let made = parallel::long(|| {
             let private = oaep::generate(size)?;
             let public = DecryptingKey::new(size, &private)?.public_key().spki();
@@ -95,7 +112,7 @@ impl Unsealed {
             tracing::error!(%error, "the key pair of an import job could not be made");
             ServiceError::Contended
         })?;
-        let binding = self.job_binding(id, method);
+        let binding = self.job_binding(id, method, Protection::Software);
         let nonce = nonce(&*env.entropy);
         let blob = wrap::wrap_private(&self.software_kek, nonce, &binding, &private);
         Ok((wrapped(blob), public.into_boxed_slice()))
@@ -116,10 +133,12 @@ impl Unsealed {
             key: format!("import job {id}"),
             version: 1,
         };
-        let binding = self.job_binding(id, job.method);
+        let binding = self.job_binding(id, job.method, Protection::Software);
         let opened = wrap::unwrap_private(&self.software_kek, &binding, &private.blob);
         let private = opened.map_err(|_| tampered())?;
-        let key = DecryptingKey::new(size(job.method), &private).map_err(|_| tampered())?;
+        let (size, hash) = size(job.method);
+        let key = DecryptingKey::new(size, &private).map_err(|_| tampered())?;
+        let key = key.with_hash(hash);
         Ok(parallel::long(|| rsa_aes::unwrap(&key, wrapped)).ok())
     }
 
@@ -136,7 +155,7 @@ impl Unsealed {
     ) -> Result<Material, ServiceError> {
         let invalid = || ServiceError::WrappedKeyInvalid {
             algorithm: algorithm.as_str(),
-            takes: takes(algorithm),
+            takes: takes(algorithm, Protection::Software),
         };
         let binding = self.binding(id, number, algorithm, Protection::Software);
         let nonce = nonce(&*env.entropy);
@@ -196,9 +215,9 @@ fn signing_pair(kind: KeyKind, key: &PrivateMaterial) -> Result<Pair, CryptoErro
 /// The kind of key whose PKCS#8 a key that receives has, of those that travel so.
 fn pkcs8_kind(kind: ReceivingKind) -> Option<KeyKind> {
     match kind {
-        ReceivingKind::Oaep(RsaSize::Bits2048) => Some(KeyKind::Rsa2048),
-        ReceivingKind::Oaep(RsaSize::Bits3072) => Some(KeyKind::Rsa3072),
-        ReceivingKind::Oaep(RsaSize::Bits4096) => Some(KeyKind::Rsa4096),
+        ReceivingKind::Oaep(RsaSize::Bits2048, _) => Some(KeyKind::Rsa2048),
+        ReceivingKind::Oaep(RsaSize::Bits3072, _) => Some(KeyKind::Rsa3072),
+        ReceivingKind::Oaep(RsaSize::Bits4096, _) => Some(KeyKind::Rsa4096),
         ReceivingKind::Agreement(AgreementKind::EcdhP256) => Some(KeyKind::EcdsaP256),
         ReceivingKind::Kem | ReceivingKind::Agreement(AgreementKind::X25519) => None,
     }

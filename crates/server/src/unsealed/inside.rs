@@ -6,12 +6,13 @@ use crate::loaded::Loaded;
 use conclave_core::Algorithm;
 use conclave_crypto::sign::{self, EcdsaForm, Hash, Input, KeyKind, Scheme};
 use conclave_crypto::{CryptoError, MacHash, Secret, SecretBytes};
-use conclave_env::hsm::{HsmHash, RsaSize, SignatureScheme};
+use conclave_env::hsm::{HsmHash, OaepHash, RsaSize, SignatureScheme};
 use conclave_env::{HsmError, HsmKey, HsmKeyKind};
 use zeroize::Zeroizing;
 
 /// The kind of key that an algorithm takes in an HSM; `None` if no HSM has one.
 pub(super) fn kind(algorithm: Algorithm) -> Option<HsmKeyKind> {
+    let decrypts = |size, hash| Some(HsmKeyKind::RsaDecrypt(size, hash));
     match algorithm {
         // The keys of its messages are derived by HMAC (docs/adr/0003).
         Algorithm::Aes256Gcm | Algorithm::HmacSha256 => Some(HsmKeyKind::Mac),
@@ -23,9 +24,12 @@ pub(super) fn kind(algorithm: Algorithm) -> Option<HsmKeyKind> {
         Algorithm::Rsa2048 => Some(HsmKeyKind::RsaSign(RsaSize::Bits2048)),
         Algorithm::Rsa3072 => Some(HsmKeyKind::RsaSign(RsaSize::Bits3072)),
         Algorithm::Rsa4096 => Some(HsmKeyKind::RsaSign(RsaSize::Bits4096)),
-        Algorithm::RsaOaep2048 => Some(HsmKeyKind::RsaDecrypt(RsaSize::Bits2048)),
-        Algorithm::RsaOaep3072 => Some(HsmKeyKind::RsaDecrypt(RsaSize::Bits3072)),
-        Algorithm::RsaOaep4096 => Some(HsmKeyKind::RsaDecrypt(RsaSize::Bits4096)),
+        Algorithm::RsaOaep2048 => decrypts(RsaSize::Bits2048, OaepHash::Sha256),
+        Algorithm::RsaOaep3072 => decrypts(RsaSize::Bits3072, OaepHash::Sha256),
+        Algorithm::RsaOaep4096 => decrypts(RsaSize::Bits4096, OaepHash::Sha256),
+        Algorithm::RsaOaep2048Sha1 => decrypts(RsaSize::Bits2048, OaepHash::Sha1),
+        Algorithm::RsaOaep3072Sha1 => decrypts(RsaSize::Bits3072, OaepHash::Sha1),
+        Algorithm::RsaOaep4096Sha1 => decrypts(RsaSize::Bits4096, OaepHash::Sha1),
         Algorithm::EcdhP256 => Some(HsmKeyKind::EcdhP256),
         Algorithm::ChaCha20Poly1305
         | Algorithm::MlDsa65
@@ -164,10 +168,10 @@ impl Ready<'_> {
         let hsm = &*self.unsealed.hsm;
         let mut plaintext = Zeroizing::new(vec![0; ciphertext.len()]);
         let out = plaintext.as_mut_slice();
-        let read = match hsm.decrypt_oaep_sha256(key, label, ciphertext, out).await {
+        let read = match hsm.decrypt_oaep(key, label, ciphertext, out).await {
             Err(HsmError::KeyGone) => {
                 let key = self.reload().await?;
-                hsm.decrypt_oaep_sha256(key, label, ciphertext, out).await
+                hsm.decrypt_oaep(key, label, ciphertext, out).await
             }
             answer => answer,
         };

@@ -41,6 +41,9 @@ impl Ready<'_> {
                 | Algorithm::RsaOaep2048
                 | Algorithm::RsaOaep3072
                 | Algorithm::RsaOaep4096
+                | Algorithm::RsaOaep2048Sha1
+                | Algorithm::RsaOaep3072Sha1
+                | Algorithm::RsaOaep4096Sha1
                 | Algorithm::MlKem768
                 | Algorithm::X25519
                 | Algorithm::EcdhP256,
@@ -132,6 +135,9 @@ impl Ready<'_> {
             | Algorithm::RsaOaep2048
             | Algorithm::RsaOaep3072
             | Algorithm::RsaOaep4096
+            | Algorithm::RsaOaep2048Sha1
+            | Algorithm::RsaOaep3072Sha1
+            | Algorithm::RsaOaep4096Sha1
             | Algorithm::MlKem768
             | Algorithm::X25519
             | Algorithm::EcdhP256 => Err(ServiceError::Outdated),

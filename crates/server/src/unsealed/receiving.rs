@@ -10,7 +10,7 @@ use conclave_crypto::agree::{self, AgreementKey, AgreementKind};
 use conclave_crypto::kem::{self, DecapsulationKey};
 use conclave_crypto::oaep::{self, DecryptingKey};
 use conclave_crypto::{
-    CryptoError, PrivateMaterial, PublicKey, PublicKind, RsaSize, Secret, SecretBytes,
+    CryptoError, OaepHash, PrivateMaterial, PublicKey, PublicKind, RsaSize, Secret, SecretBytes,
 };
 use conclave_env::Env;
 
@@ -18,7 +18,7 @@ use conclave_env::Env;
 #[derive(Clone, Copy)]
 pub(super) enum ReceivingKind {
     /// Ciphertexts of RSA-OAEP.
-    Oaep(RsaSize),
+    Oaep(RsaSize, OaepHash),
     /// Secrets encapsulated by ML-KEM-768.
     Kem,
     /// Secrets shared with the owner of another key.
@@ -27,10 +27,14 @@ pub(super) enum ReceivingKind {
 
 /// What kind of key an algorithm that receives takes; `None` for the others.
 pub(super) fn receiving_kind(algorithm: Algorithm) -> Option<ReceivingKind> {
+    let oaep = |size, hash| Some(ReceivingKind::Oaep(size, hash));
     match algorithm {
-        Algorithm::RsaOaep2048 => Some(ReceivingKind::Oaep(RsaSize::Bits2048)),
-        Algorithm::RsaOaep3072 => Some(ReceivingKind::Oaep(RsaSize::Bits3072)),
-        Algorithm::RsaOaep4096 => Some(ReceivingKind::Oaep(RsaSize::Bits4096)),
+        Algorithm::RsaOaep2048 => oaep(RsaSize::Bits2048, OaepHash::Sha256),
+        Algorithm::RsaOaep3072 => oaep(RsaSize::Bits3072, OaepHash::Sha256),
+        Algorithm::RsaOaep4096 => oaep(RsaSize::Bits4096, OaepHash::Sha256),
+        Algorithm::RsaOaep2048Sha1 => oaep(RsaSize::Bits2048, OaepHash::Sha1),
+        Algorithm::RsaOaep3072Sha1 => oaep(RsaSize::Bits3072, OaepHash::Sha1),
+        Algorithm::RsaOaep4096Sha1 => oaep(RsaSize::Bits4096, OaepHash::Sha1),
         Algorithm::MlKem768 => Some(ReceivingKind::Kem),
         Algorithm::X25519 => Some(ReceivingKind::Agreement(AgreementKind::X25519)),
         Algorithm::EcdhP256 => Some(ReceivingKind::Agreement(AgreementKind::EcdhP256)),
@@ -76,7 +80,7 @@ pub(super) async fn generate(
     kind: ReceivingKind,
 ) -> Result<(PrivateMaterial, Vec<u8>), ServiceError> {
     let private = match kind {
-        ReceivingKind::Oaep(size) => parallel::long(|| oaep::generate(size)).map_err(failed)?,
+        ReceivingKind::Oaep(size, _) => parallel::long(|| oaep::generate(size)).map_err(failed)?,
         ReceivingKind::Kem => {
             let seed: Secret<{ kem::SEED_BYTES }> =
                 random(env, b"conclave/1/decapsulation-key").await?;
@@ -105,7 +109,9 @@ pub(super) fn prepare(
     private: &PrivateMaterial,
 ) -> Result<Receiving, CryptoError> {
     Ok(match kind {
-        ReceivingKind::Oaep(size) => Receiving::Oaep(DecryptingKey::new(size, private)?),
+        ReceivingKind::Oaep(size, hash) => {
+            Receiving::Oaep(DecryptingKey::new(size, private)?.with_hash(hash))
+        }
         ReceivingKind::Kem => Receiving::Kem(DecapsulationKey::new(private)?),
         ReceivingKind::Agreement(kind) => Receiving::Agreement(AgreementKey::new(kind, private)?),
     })
@@ -116,7 +122,7 @@ impl Ready<'_> {
     ///
     /// # Errors
     /// [`ServiceError::Ciphertext`] if it is not as long as the modulus; [`ServiceError::DoesNotOpen`], whatever else is
-    /// wrong with it; as the HSM has them.
+    /// wrong with it; [`ServiceError::LabelNotOffered`]; as the HSM has them.
     pub async fn decrypt_oaep(
         &self,
         ciphertext: &[u8],
@@ -133,6 +139,11 @@ impl Ready<'_> {
             }
             Loaded::Hsm(key, _) => {
                 self.check_length(ciphertext)?;
+                let hsm = &self.unsealed.hsm;
+                if !label.is_empty() && !hsm.takes_labels() {
+                    let hsm = hsm.description();
+                    return Err(ServiceError::LabelNotOffered { hsm });
+                }
                 let opened = self.decrypt_inside(*key, ciphertext, label).await?;
                 opened.ok_or_else(|| self.not_opened(CryptoError::DoesNotOpen))
             }
@@ -142,7 +153,7 @@ impl Ready<'_> {
 
     /// Modules differ in what they say of another length.
     fn check_length(&self, ciphertext: &[u8]) -> Result<(), ServiceError> {
-        let Some(ReceivingKind::Oaep(size)) = receiving_kind(self.version.algorithm) else {
+        let Some(ReceivingKind::Oaep(size, _)) = receiving_kind(self.version.algorithm) else {
             return Err(ServiceError::Outdated);
         };
         let (expected, actual) = (size.modulus_bytes(), ciphertext.len());

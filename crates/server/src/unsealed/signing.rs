@@ -27,6 +27,9 @@ pub(crate) fn signing_kind(algorithm: Algorithm) -> Option<KeyKind> {
         | Algorithm::RsaOaep2048
         | Algorithm::RsaOaep3072
         | Algorithm::RsaOaep4096
+        | Algorithm::RsaOaep2048Sha1
+        | Algorithm::RsaOaep3072Sha1
+        | Algorithm::RsaOaep4096Sha1
         | Algorithm::MlKem768
         | Algorithm::X25519
         | Algorithm::EcdhP256 => None,

@@ -10,6 +10,7 @@ mod destruction;
 mod finding;
 mod history;
 mod imports;
+mod imports_inside;
 mod pair_hsm;
 mod proofs;
 mod public_keys;

@@ -1,19 +1,24 @@
-//! A module that decrypts RSA-OAEP and agrees on P-256, in front of one that does not: SoftHSM knows OAEP with SHA-1
-//! only, and the in-process module makes no such keys.
+//! A module that decrypts RSA-OAEP, imports by it and agrees on P-256, in front of one that does not: SoftHSM knows OAEP
+//! with SHA-1 only, and the in-process module makes no such keys.
 
 use async_trait::async_trait;
 use conclave_crypto::agree::{self, AgreementKey, AgreementKind};
 use conclave_crypto::oaep::{self, DecryptingKey};
-use conclave_crypto::{PrivateMaterial, PublicKey, PublicKind, RsaSize};
-use conclave_env::hsm::{HsmHash, RsaSize as HsmRsaSize, SignatureScheme, WrappedPair};
+use conclave_crypto::sign::{self, KeyKind};
+use conclave_crypto::{PrivateMaterial, PublicKey, PublicKind, RsaSize, rsa_aes};
+use conclave_env::hsm::{
+    HsmHash, Imported, OaepHash, RsaSize as HsmRsaSize, SignatureScheme, WrappedPair,
+};
 use conclave_env::mem::MemHsm;
 use conclave_env::{Hsm, HsmError, HsmKey, HsmKeyKind};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-const OAEP: HsmKeyKind = HsmKeyKind::RsaDecrypt(HsmRsaSize::Bits2048);
+const OAEP: HsmKeyKind = HsmKeyKind::RsaDecrypt(HsmRsaSize::Bits2048, OaepHash::Sha256);
 const ECDH: HsmKeyKind = HsmKeyKind::EcdhP256;
+const TRANSPORT: HsmKeyKind = HsmKeyKind::RsaUnwrap(HsmRsaSize::Bits3072, OaepHash::Sha256);
+const PAIRS: [HsmKeyKind; 3] = [OAEP, ECDH, TRANSPORT];
 /// Handles of pairs are above those of the module behind.
 const FIRST_PAIR: u64 = 1 << 32;
 
@@ -36,6 +41,17 @@ impl PairHsm {
         Arc::new(Self { behind, pairs })
     }
 
+    async fn wrap_pair(
+        &self,
+        under: HsmKey,
+        private: PrivateMaterial,
+    ) -> Result<Vec<u8>, HsmError> {
+        let mut name = [0; 32];
+        self.behind.random(&mut name).await?;
+        self.pairs.lock().made.insert(name, Arc::new(private));
+        self.behind.wrap_secret(under, &name).await
+    }
+
     fn find(&self, key: HsmKey, kind: HsmKeyKind) -> Result<Arc<PrivateMaterial>, HsmError> {
         let pairs = self.pairs.lock();
         let held = pairs.held.get(&key).filter(|held| held.0 == kind);
@@ -43,13 +59,20 @@ impl PairHsm {
     }
 }
 
+fn decrypting(size: RsaSize, private: &PrivateMaterial) -> DecryptingKey {
+    DecryptingKey::new(size, private).ok().unwrap()
+}
+
 fn make(kind: HsmKeyKind) -> (PrivateMaterial, PublicKey) {
-    if kind == OAEP {
-        let private = oaep::generate(RsaSize::Bits2048).ok().unwrap();
-        let key = DecryptingKey::new(RsaSize::Bits2048, &private)
-            .ok()
-            .unwrap();
-        return (private, key.public_key().clone());
+    if kind != ECDH {
+        let size = if kind == OAEP {
+            RsaSize::Bits2048
+        } else {
+            RsaSize::Bits3072
+        };
+        let private = oaep::generate(size).ok().unwrap();
+        let public = decrypting(size, &private).public_key().clone();
+        return (private, public);
     }
     let private = agree::generate(AgreementKind::EcdhP256, &[9; 32])
         .ok()
@@ -67,7 +90,7 @@ impl Hsm for PairHsm {
     }
 
     fn offers(&self, kind: HsmKeyKind) -> bool {
-        [OAEP, ECDH].contains(&kind) || self.behind.offers(kind)
+        PAIRS.contains(&kind) || self.behind.offers(kind)
     }
 
     async fn random(&self, out: &mut [u8]) -> Result<(), HsmError> {
@@ -91,15 +114,12 @@ impl Hsm for PairHsm {
         under: HsmKey,
         kind: HsmKeyKind,
     ) -> Result<WrappedPair, HsmError> {
-        if ![OAEP, ECDH].contains(&kind) {
+        if !PAIRS.contains(&kind) {
             return self.behind.generate_pair_wrapped(under, kind).await;
         }
-        let mut name = [0; 32];
-        self.behind.random(&mut name).await?;
         let (private, public) = make(kind);
-        self.pairs.lock().made.insert(name, Arc::new(private));
         Ok(WrappedPair {
-            private: self.behind.wrap_secret(under, &name).await?,
+            private: self.wrap_pair(under, private).await?,
             public: public.spki(),
         })
     }
@@ -110,7 +130,7 @@ impl Hsm for PairHsm {
         wrapped: &[u8],
         kind: HsmKeyKind,
     ) -> Result<HsmKey, HsmError> {
-        if ![OAEP, ECDH].contains(&kind) {
+        if !PAIRS.contains(&kind) {
             return self.behind.unwrap(under, wrapped, kind).await;
         }
         let mut name = [0; 32];
@@ -157,7 +177,42 @@ impl Hsm for PairHsm {
         self.behind.sign(key, scheme, input).await
     }
 
-    async fn decrypt_oaep_sha256(
+    fn imports(&self, kind: HsmKeyKind) -> bool {
+        [HsmKeyKind::Mac, ECDH].contains(&kind)
+    }
+
+    async fn import_wrapped(
+        &self,
+        transport: HsmKey,
+        under: HsmKey,
+        wrapped: &[u8],
+        kind: HsmKeyKind,
+    ) -> Result<Imported, HsmError> {
+        let operation = "import a key";
+        let refused = || HsmError::Refused { operation };
+        let private = self.find(transport, TRANSPORT)?;
+        let key = decrypting(RsaSize::Bits3072, &private);
+        let key = rsa_aes::unwrap(&key, wrapped).map_err(|_| refused())?;
+        if kind == HsmKeyKind::Mac {
+            let bytes = Some(key.expose()).filter(|bytes| bytes.len() == 32);
+            let wrapped = self.behind.wrap_secret(under, bytes.ok_or_else(refused)?);
+            return Ok(Imported {
+                wrapped: wrapped.await?,
+                public: None,
+            });
+        }
+        let stored = sign::import(KeyKind::EcdsaP256, &key).map_err(|_| refused())?;
+        let key = AgreementKey::new(AgreementKind::EcdhP256, &stored).map_err(|_| refused())?;
+        let public = Some(key.public_key().spki());
+        let wrapped = self.wrap_pair(under, stored).await?;
+        Ok(Imported { wrapped, public })
+    }
+
+    fn takes_labels(&self) -> bool {
+        true
+    }
+
+    async fn decrypt_oaep(
         &self,
         key: HsmKey,
         label: &[u8],
@@ -165,9 +220,7 @@ impl Hsm for PairHsm {
         out: &mut [u8],
     ) -> Result<usize, HsmError> {
         let private = self.find(key, OAEP)?;
-        let key = DecryptingKey::new(RsaSize::Bits2048, &private)
-            .ok()
-            .unwrap();
+        let key = decrypting(RsaSize::Bits2048, &private);
         let operation = "decrypt";
         let opened = key.decrypt_labelled(ciphertext, label);
         let opened = opened.map_err(|_| HsmError::Refused { operation })?;

@@ -41,18 +41,19 @@ async fn sign(world: &World, name: &str) -> Result<Vec<u8>, Status> {
 
 /// Puts one public key in the place of another in the node's storage.
 pub(crate) fn replace(world: &World, old: &[u8], new: &[u8]) {
-    let tables = &["versions"];
+    let tables = &["versions", "imports"];
     let name = "state";
     let state = world.storage.open(Database { name, tables }).unwrap();
-    let rows = state.scan("versions", Unbounded, Unbounded, 100).unwrap();
+    let rows = tables.iter().flat_map(|table| {
+        let rows = state.scan(table, Unbounded, Unbounded, 100).unwrap();
+        rows.into_iter().map(move |(key, row)| (*table, key, row))
+    });
     let place = |row: &[u8]| row.windows(old.len()).position(|window| window == old);
-    let found = rows
-        .into_iter()
-        .find_map(|(key, row)| Some((key, place(&row)?, row)));
-    let (key, at, mut row) = found.unwrap();
+    let mut found = rows.filter_map(|(table, key, row)| Some((table, key, place(&row)?, row)));
+    let (table, key, at, mut row) = found.next().unwrap();
     row[at..][..new.len()].copy_from_slice(new);
     let mut batch = Batch::new();
-    batch.put("versions", key, row);
+    batch.put(table, key, row);
     state.write(batch).unwrap();
     state.sync(Box::new(|synced| synced.unwrap()));
 }

@@ -289,6 +289,15 @@ pub(crate) enum Algorithm {
     /// The same on P-256
     #[value(name = "ecdh-p256")]
     EcdhP256,
+    /// Decrypt what others encrypt, with SHA-1: for HSMs and partners that have nothing else
+    #[value(name = "rsa-oaep-2048-sha-1")]
+    RsaOaep2048Sha1,
+    /// The same, longer
+    #[value(name = "rsa-oaep-3072-sha-1")]
+    RsaOaep3072Sha1,
+    /// The same, longest
+    #[value(name = "rsa-oaep-4096-sha-1")]
+    RsaOaep4096Sha1,
 }
 
 /// How a signature is made.
@@ -364,6 +373,9 @@ impl From<Algorithm> for v1::Algorithm {
             Algorithm::MlKem768 => Self::MlKem768,
             Algorithm::X25519 => Self::X25519,
             Algorithm::EcdhP256 => Self::EcdhP256,
+            Algorithm::RsaOaep2048Sha1 => Self::RsaOaep2048Sha1,
+            Algorithm::RsaOaep3072Sha1 => Self::RsaOaep3072Sha1,
+            Algorithm::RsaOaep4096Sha1 => Self::RsaOaep4096Sha1,
         }
     }
 }

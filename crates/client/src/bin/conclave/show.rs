@@ -186,6 +186,7 @@ pub(crate) fn import_job_text(it: &v1::ImportJob) -> String {
         format!("id:          {}", hex::encode(&it.import_job_id)),
         format!("keyring:     {}", it.keyring),
         format!("method:      {method}"),
+        format!("protection:  {}", protection(it.protection)),
         format!("expires:     {}", time(it.expires_at.as_ref())),
     ];
     if !it.imported_key.is_empty() {
@@ -202,6 +203,7 @@ pub(crate) fn import_job_json(it: &v1::ImportJob) -> Value {
         "import_job_id": hex::encode(&it.import_job_id),
         "keyring": it.keyring,
         "method": bare(it.method, "IMPORT_METHOD_", v1::ImportMethod::as_str_name),
+        "protection": protection(it.protection),
         "public_key_pem": it.public_key_pem,
         "created_at": time(it.created_at.as_ref()),
         "expires_at": time(it.expires_at.as_ref()),

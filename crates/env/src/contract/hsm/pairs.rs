@@ -3,12 +3,12 @@
 //! Signatures are verified outside, by `ring`. RSA keys of 4096 bits take a module many seconds to make: none is made
 //! here.
 
-use super::outside::{Of, input, key_bits, verifies};
+use super::outside::{Of, encrypt_oaep, input, key_bits, verifies};
 use super::{ROOT, import};
-use crate::hsm::{HsmHash, RsaSize, SignatureScheme};
+use crate::hsm::{HsmHash, OaepHash, RsaSize, SignatureScheme};
 use crate::{Hsm, HsmError, HsmKey, HsmKeyKind};
 use aes_kw::{KeyInit, KwpAes256};
-use ring::signature::{self, UnparsedPublicKey};
+use ring::signature::{self, RsaPublicKeyComponents, UnparsedPublicKey};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -31,7 +31,7 @@ const RFC_4231_CASE_2: [(HsmHash, &str); 3] = [
 ];
 
 /// A private key that was made outside, for tests only, and a ciphertext for it, made by OpenSSL.
-const RSA_2048: &[u8] = include_bytes!("rsa_2048.pk8");
+pub(super) const RSA_2048: &[u8] = include_bytes!("rsa_2048.pk8");
 const RSA_2048_OAEP: &[u8] = include_bytes!("rsa_2048.oaep");
 const RSA_2048_PLAINTEXT: &[u8] = b"a secret to be read";
 
@@ -83,19 +83,23 @@ pub(super) async fn kinds_keep_their_promises(one: &Arc<dyn Hsm>, two: &dyn Hsm)
 fn is_slow(kind: HsmKeyKind) -> bool {
     matches!(
         kind,
-        HsmKeyKind::RsaSign(RsaSize::Bits4096) | HsmKeyKind::RsaDecrypt(RsaSize::Bits4096)
+        HsmKeyKind::RsaSign(RsaSize::Bits4096)
+            | HsmKeyKind::RsaDecrypt(RsaSize::Bits4096, _)
+            | HsmKeyKind::RsaUnwrap(RsaSize::Bits4096, _)
     )
 }
 
 /// Whether the wrap of a kind can be one of another kind.
-fn is_like(one: HsmKeyKind, two: HsmKeyKind) -> bool {
+pub(super) fn is_like(one: HsmKeyKind, two: HsmKeyKind) -> bool {
     // The PKCS#8 of an Ed25519 key has 384 bits.
     if (one, two) == (HsmKeyKind::Ed25519, HsmKeyKind::MacSha384) {
         return true;
     }
     let form = |kind| match kind {
         HsmKeyKind::EcdhP256 => HsmKeyKind::EcdsaP256,
-        HsmKeyKind::RsaDecrypt(size) => HsmKeyKind::RsaSign(size),
+        HsmKeyKind::RsaDecrypt(size, _) | HsmKeyKind::RsaUnwrap(size, _) => {
+            HsmKeyKind::RsaSign(size)
+        }
         // Both are 256 bits.
         HsmKeyKind::Kek => HsmKeyKind::Mac,
         HsmKeyKind::Mac
@@ -116,7 +120,10 @@ fn schemes() -> Vec<SignatureScheme> {
     schemes
 }
 
-fn assert_refused<T: std::fmt::Debug>(result: &Result<T, HsmError>, what: &dyn std::fmt::Debug) {
+pub(super) fn assert_refused<T: std::fmt::Debug>(
+    result: &Result<T, HsmError>,
+    what: &dyn std::fmt::Debug,
+) {
     let is_refused = matches!(result, Err(HsmError::Refused { .. }));
     assert!(is_refused, "{what:?}: {result:?}");
 }
@@ -129,7 +136,10 @@ fn assert_unsupported<T: std::fmt::Debug>(result: &Result<T, HsmError>, kind: Hs
 }
 
 /// A key of the wrong kind, or a use for which no kind is offered.
-fn assert_not_for_this<T: std::fmt::Debug>(result: &Result<T, HsmError>, kind: HsmKeyKind) {
+pub(super) fn assert_not_for_this<T: std::fmt::Debug>(
+    result: &Result<T, HsmError>,
+    kind: HsmKeyKind,
+) {
     let is_denied = matches!(
         result,
         Err(HsmError::Failed { .. } | HsmError::Unsupported { .. })
@@ -161,10 +171,13 @@ async fn what_is_not_offered_is_unsupported(hsm: &dyn Hsm, root: HsmKey, kind: H
     }
     if HsmKeyKind::RSA_DECRYPT.contains(&kind) && is_last_of(&HsmKeyKind::RSA_DECRYPT) {
         let mut out = [0; 256];
-        let read = hsm
-            .decrypt_oaep_sha256(root, &[], RSA_2048_OAEP, &mut out)
-            .await;
+        let read = hsm.decrypt_oaep(root, &[], RSA_2048_OAEP, &mut out).await;
         assert_unsupported(&read, kind);
+    }
+    if HsmKeyKind::RSA_UNWRAP.contains(&kind) && is_last_of(&HsmKeyKind::RSA_UNWRAP) {
+        assert!(!hsm.imports(HsmKeyKind::Mac));
+        let imported = hsm.import_wrapped(root, root, &[7; 424], HsmKeyKind::Mac);
+        assert_unsupported(&imported.await, kind);
     }
 }
 
@@ -213,11 +226,13 @@ async fn useless_for_all_others(hsm: &dyn Hsm, key: HsmKey, kind: HsmKeyKind) {
     }
     if !HsmKeyKind::RSA_DECRYPT.contains(&kind) {
         let mut out = [0; 256];
-        let read = hsm
-            .decrypt_oaep_sha256(key, &[], RSA_2048_OAEP, &mut out)
-            .await;
+        let read = hsm.decrypt_oaep(key, &[], RSA_2048_OAEP, &mut out).await;
         assert_not_for_this(&read, kind);
         assert_eq!(out, [0; 256]);
+    }
+    if !HsmKeyKind::RSA_UNWRAP.contains(&kind) {
+        let imported = hsm.import_wrapped(key, key, &[7; 424], HsmKeyKind::Mac);
+        assert_not_for_this(&imported.await, kind);
     }
     if kind != HsmKeyKind::Kek {
         let wrapped = hsm.generate_wrapped(key, HsmKeyKind::Mac).await;
@@ -298,7 +313,12 @@ async fn refused_when_damaged(hsm: &dyn Hsm, root: HsmKey, wrapped: &[u8], kind:
 }
 
 /// Uses a private key, and looks with the public key whether it was that one.
-async fn serves((hsm, root): (&dyn Hsm, HsmKey), key: HsmKey, public: &[u8], kind: HsmKeyKind) {
+pub(super) async fn serves(
+    (hsm, root): (&dyn Hsm, HsmKey),
+    key: HsmKey,
+    public: &[u8],
+    kind: HsmKeyKind,
+) {
     for scheme in schemes() {
         if scheme.kinds().contains(&kind) {
             signs(hsm, key, public, (kind, scheme)).await;
@@ -308,9 +328,7 @@ async fn serves((hsm, root): (&dyn Hsm, HsmKey), key: HsmKey, public: &[u8], kin
         agrees((hsm, root), key, public).await;
     }
     if HsmKeyKind::RSA_DECRYPT.contains(&kind) {
-        let read = hsm
-            .decrypt_oaep_sha256(key, &[], &[7; 256], &mut [0; 256])
-            .await;
+        let read = hsm.decrypt_oaep(key, &[], &[7; 256], &mut [0; 256]).await;
         assert_refused(&read, &kind);
     }
 }
@@ -387,42 +405,72 @@ async fn a_key_made_outside_is_understood(hsm: &dyn Hsm, root: HsmKey) {
         public.verify(MESSAGE, &signature).unwrap();
         hsm.destroy(key).await.unwrap();
     }
-    let decrypts = HsmKeyKind::RsaDecrypt(RsaSize::Bits2048);
-    if hsm.offers(decrypts) {
-        let key = hsm.unwrap(root, &wrapped, decrypts).await.unwrap();
-        decrypts_what_is_its_own(hsm, key).await;
-        useless_for_all_others(hsm, key, decrypts).await;
-        hsm.destroy(key).await.unwrap();
+    let known = signature::RsaKeyPair::from_pkcs8(RSA_2048).unwrap();
+    let modulus = RsaPublicKeyComponents::<Vec<u8>>::from(known.public()).n;
+    for hash in [OaepHash::Sha256, OaepHash::Sha1] {
+        let decrypts = HsmKeyKind::RsaDecrypt(RsaSize::Bits2048, hash);
+        if hsm.offers(decrypts) {
+            let key = hsm.unwrap(root, &wrapped, decrypts).await.unwrap();
+            let made_here = encrypt_oaep(&modulus, hash, &[], RSA_2048_PLAINTEXT);
+            decrypts_what_is_its_own(hsm, key, &made_here).await;
+            let labelled = encrypt_oaep(&modulus, hash, b"label", RSA_2048_PLAINTEXT);
+            labels_are_looked_at(hsm, key, &labelled, &made_here).await;
+            if hash == OaepHash::Sha256 {
+                decrypts_what_is_its_own(hsm, key, RSA_2048_OAEP).await;
+            } else {
+                let mut out = [0; 256];
+                let read = hsm.decrypt_oaep(key, &[], RSA_2048_OAEP, &mut out).await;
+                assert_refused(&read, &"another hash");
+            }
+            useless_for_all_others(hsm, key, decrypts).await;
+            hsm.destroy(key).await.unwrap();
+        }
     }
 }
 
-async fn decrypts_what_is_its_own(hsm: &dyn Hsm, key: HsmKey) {
+async fn decrypts_what_is_its_own(hsm: &dyn Hsm, key: HsmKey, ciphertext: &[u8]) {
     let length = RSA_2048_PLAINTEXT.len();
     let mut out = [0; 190];
-    let read = hsm
-        .decrypt_oaep_sha256(key, &[], RSA_2048_OAEP, &mut out)
-        .await;
+    let read = hsm.decrypt_oaep(key, &[], ciphertext, &mut out).await;
     assert_eq!(read, Ok(length));
     assert_eq!(&out[..length], RSA_2048_PLAINTEXT);
     let mut short = [0; 18];
-    let read = hsm
-        .decrypt_oaep_sha256(key, &[], RSA_2048_OAEP, &mut short)
-        .await;
+    let read = hsm.decrypt_oaep(key, &[], ciphertext, &mut short).await;
     assert_refused(&read, &"a short buffer");
     assert_eq!(short, [0; 18]);
-    let mut other = [0; 190];
-    let read = hsm
-        .decrypt_oaep_sha256(key, b"label", RSA_2048_OAEP, &mut other)
-        .await;
-    assert_refused(&read, &"another label");
-    let mut damaged = RSA_2048_OAEP.to_vec();
+    let mut damaged = ciphertext.to_vec();
     damaged[100] ^= 1;
-    let longer = [RSA_2048_OAEP, &[0]].concat();
+    let longer = [ciphertext, &[0]].concat();
     for wrong in [&damaged, &longer, &damaged[..255], &[0xFF; 256], &[]] {
         let mut out = [0; 190];
-        let read = hsm.decrypt_oaep_sha256(key, &[], wrong, &mut out).await;
+        let read = hsm.decrypt_oaep(key, &[], wrong, &mut out).await;
         assert_refused(&read, &wrong.len());
         assert_eq!(out, [0; 190]);
+    }
+}
+
+/// A module that cannot do it says so.
+async fn labels_are_looked_at(hsm: &dyn Hsm, key: HsmKey, labelled: &[u8], plain: &[u8]) {
+    let mut out = [0; 190];
+    for (ciphertext, label) in [
+        (plain, &b"label"[..]),
+        (labelled, b"other"),
+        (labelled, b""),
+    ] {
+        let read = hsm.decrypt_oaep(key, label, ciphertext, &mut out).await;
+        if hsm.takes_labels() || label.is_empty() {
+            assert_refused(&read, &"another label");
+        } else {
+            assert!(
+                matches!(read, Err(HsmError::Unsupported { .. })),
+                "{read:?}"
+            );
+        }
+        assert_eq!(out, [0; 190]);
+    }
+    if hsm.takes_labels() {
+        let read = hsm.decrypt_oaep(key, b"label", labelled, &mut out).await;
+        assert_eq!(read, Ok(RSA_2048_PLAINTEXT.len()));
     }
 }
 

@@ -95,6 +95,7 @@ fn is_refusal(code: RvError) -> bool {
         RvError::EncryptedDataLenRange,
         RvError::FunctionFailed,
         RvError::GeneralError,
+        RvError::KeyNotWrappable,
         RvError::KeySizeRange,
         RvError::KeyTypeInconsistent,
         RvError::MechanismParamInvalid,
@@ -104,6 +105,11 @@ fn is_refusal(code: RvError) -> bool {
         RvError::WrappedKeyLenRange,
     ]
     .contains(&code)
+}
+
+/// Whether a call was refused for what it was given, where a call of that name can otherwise not be.
+pub(super) fn is_refused(error: &Error) -> bool {
+    matches!(error, Error::Pkcs11(code, _) if is_refusal(*code))
 }
 
 /// Short: the names of error and function, without cryptoki's paragraph of explanation.

@@ -5,17 +5,21 @@
 //! destroy the session keys of all.
 
 mod error;
+mod import;
+mod labels;
 mod link;
 mod module;
 mod objects;
 mod offers;
+mod point;
 mod private;
 mod queue;
 mod spki;
 
-use crate::hsm::{HsmHash, RsaSize, SignatureScheme, WrappedPair, check_length};
+use crate::hsm::{HsmHash, Imported, RsaSize, SignatureScheme, WrappedPair, check_length};
 use crate::limits::{
-    HMAC_MESSAGE_BYTES_MAX, RANDOM_BYTES_MAX, WRAPPED_BYTES_MAX, is_secret_length,
+    HMAC_MESSAGE_BYTES_MAX, IMPORTED_BYTES_MAX, RANDOM_BYTES_MAX, WRAPPED_BYTES_MAX,
+    is_secret_length,
 };
 use crate::{Hsm, HsmError, HsmKey, HsmKeyKind};
 use async_trait::async_trait;
@@ -216,6 +220,30 @@ impl Hsm for Pkcs11Hsm {
             .await
     }
 
+    fn imports(&self, kind: HsmKeyKind) -> bool {
+        self.offers.imports(kind)
+    }
+
+    async fn import_wrapped(
+        &self,
+        transport: HsmKey,
+        under: HsmKey,
+        wrapped: &[u8],
+        kind: HsmKeyKind,
+    ) -> Result<Imported, HsmError> {
+        let operation = import::IMPORT;
+        self.offers.check_import(kind)?;
+        if wrapped.len() > IMPORTED_BYTES_MAX {
+            return Err(HsmError::Refused { operation });
+        }
+        let wrapped = wrapped.to_vec();
+        let keys = [transport, under];
+        self.on_pool(operation, keys, move |session, [transport, under]| {
+            import::import(session, (transport, under), &wrapped, kind)
+        })
+        .await
+    }
+
     async fn wrap_secret(&self, under: HsmKey, secret: &[u8]) -> Result<Vec<u8>, HsmError> {
         let operation = "wrap a secret";
         if !is_secret_length(secret.len()) {
@@ -285,7 +313,11 @@ impl Hsm for Pkcs11Hsm {
         .await
     }
 
-    async fn decrypt_oaep_sha256(
+    fn takes_labels(&self) -> bool {
+        self.offers.takes_labels()
+    }
+
+    async fn decrypt_oaep(
         &self,
         key: HsmKey,
         label: &[u8],
@@ -294,6 +326,7 @@ impl Hsm for Pkcs11Hsm {
     ) -> Result<usize, HsmError> {
         let operation = private::DECRYPT;
         self.offers.check(&HsmKeyKind::RSA_DECRYPT)?;
+        self.offers.check_label(label)?;
         if ciphertext.len() > RsaSize::Bits4096.bytes() {
             return Err(HsmError::Refused { operation });
         }

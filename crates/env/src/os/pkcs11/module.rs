@@ -81,6 +81,8 @@ pub(super) struct Listed {
     pub(super) mechanisms: Vec<MechanismType>,
     /// Bits of the longest RSA key that it makes; 0 if it makes none.
     pub(super) rsa_bits_max: usize,
+    /// Whether it says that it unwraps keys by RSA-OAEP.
+    pub(super) unwraps_by_oaep: bool,
 }
 
 /// Reads the mechanisms of the token with this label.
@@ -95,9 +97,15 @@ pub(super) fn list(module: &Pkcs11, label: &str) -> Result<Listed, HsmError> {
     } else {
         0
     };
+    let oaep = MechanismType::RSA_PKCS_OAEP;
+    let unwraps_by_oaep = mechanisms.contains(&oaep) && {
+        let oaep = module.get_mechanism_info(slot, oaep);
+        oaep.map_err(failed)?.unwrap()
+    };
     Ok(Listed {
         mechanisms,
         rsa_bits_max,
+        unwraps_by_oaep,
     })
 }
 

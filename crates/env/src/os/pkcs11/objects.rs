@@ -2,11 +2,10 @@
 
 use super::error::Fault;
 use super::link::Held;
-use super::{Import, Residency};
-use crate::hsm::{HsmHash, check_length};
+use super::{Import, Residency, private};
+use crate::hsm::{HsmHash, OaepHash, check_length};
 use crate::{HsmError, HsmKeyKind};
-use cryptoki::mechanism::rsa::{PkcsMgfType, PkcsOaepParams, PkcsOaepSource};
-use cryptoki::mechanism::{Mechanism, MechanismType};
+use cryptoki::mechanism::Mechanism;
 use cryptoki::object::{Attribute, AttributeType, KeyType, ObjectClass, ObjectHandle};
 use cryptoki::session::Session;
 use zeroize::{Zeroize, Zeroizing};
@@ -14,7 +13,7 @@ use zeroize::{Zeroize, Zeroizing};
 /// Marks the root key on the token, whatever its label.
 const ROOT_ID: &[u8] = b"conclave-root";
 /// What RFC 5649 adds to whole blocks, in bytes.
-const WRAP_BYTES: usize = 8;
+pub(super) const WRAP_BYTES: usize = 8;
 const RSA_BITS: cryptoki::types::Ulong = cryptoki::types::Ulong::new(3072);
 
 pub(super) fn random(session: &Session, length: usize) -> Result<Zeroizing<Vec<u8>>, Fault> {
@@ -170,7 +169,7 @@ pub(super) fn unwrap(
 }
 
 /// The length of a key in bytes. Not all modules know it of an unwrapped one; then its wrap's length must do.
-fn reported_length(session: &Session, key: ObjectHandle) -> Option<usize> {
+pub(super) fn reported_length(session: &Session, key: ObjectHandle) -> Option<usize> {
     let lengths = session
         .get_attributes(key, &[AttributeType::ValueLen])
         .ok()?;
@@ -278,12 +277,8 @@ fn unwrap_by_rsa(
     ];
     let (public, private) =
         session.generate_key_pair(&Mechanism::RsaPkcsKeyPairGen, &public, &private)?;
-    // SHA-1 is what every module has here, and OAEP does not rest on its collision resistance.
-    let oaep = Mechanism::RsaPkcsOaep(PkcsOaepParams::new(
-        MechanismType::SHA1,
-        PkcsMgfType::MGF1_SHA1,
-        PkcsOaepSource::empty(),
-    ));
+    // What every module has here.
+    let oaep = private::oaep(OaepHash::Sha1, &[]);
     with_temporary(session, public, || {
         with_temporary(session, private, || {
             let wrapped = session.encrypt(&oaep, public, root)?;

@@ -7,12 +7,10 @@
 use super::error::Fault;
 use super::link::{Held, Link, OWNER};
 use super::module::Listed;
-use super::spki::RSA_EXPONENT;
-use super::{objects, private};
-use crate::hsm::{HsmHash, RsaSize, SignatureScheme, WrappedPair, check_offered};
+use super::{import, labels, objects, private};
+use crate::hsm::{HsmHash, OaepHash, RsaSize, SignatureScheme, WrappedPair, check_offered};
 use crate::{HsmError, HsmKeyKind};
 use cryptoki::mechanism::MechanismType;
-use cryptoki::object::{Attribute, KeyType, ObjectClass};
 use cryptoki::session::Session;
 
 /// Trials of one kind: one more after the session was lost and opened anew, which can have another cause.
@@ -27,32 +25,15 @@ const BASE_POINT: [u8; 65] = [
     0xF5,
 ];
 
-/// A modulus to encrypt to. Nobody has its factors.
-const MODULUS: [u8; 256] = [
-    0xAF, 0xE8, 0x3A, 0x01, 0xE5, 0x41, 0x7F, 0x9F, 0x5A, 0xF9, 0x09, 0x27, 0xBC, 0xE8, 0xD1, 0x87,
-    0x0D, 0x61, 0x97, 0x61, 0xD8, 0xF2, 0x06, 0x21, 0xB1, 0xF2, 0x75, 0x26, 0x4C, 0xB1, 0x42, 0x2F,
-    0x50, 0x16, 0xFA, 0x8A, 0x0F, 0xB4, 0x73, 0xC8, 0x5D, 0xBD, 0x64, 0xF1, 0x70, 0xDF, 0xB2, 0xCE,
-    0x0F, 0xED, 0x67, 0xE1, 0x30, 0x5D, 0x45, 0x41, 0x31, 0x48, 0x70, 0x33, 0xCF, 0x53, 0x0A, 0xA8,
-    0x3B, 0x7F, 0xC9, 0x8F, 0x68, 0xF3, 0x0F, 0xCD, 0x22, 0x72, 0x4A, 0x9A, 0x36, 0x72, 0x03, 0xA2,
-    0xD4, 0x3E, 0x3E, 0x23, 0x15, 0x09, 0xC8, 0x9E, 0x80, 0x0C, 0x70, 0x03, 0x72, 0x03, 0x8E, 0x2E,
-    0x82, 0x22, 0xF1, 0x08, 0xA8, 0xEF, 0x1D, 0x35, 0x7D, 0x87, 0xE0, 0x5C, 0x50, 0xE0, 0x36, 0x07,
-    0xA8, 0xB8, 0x01, 0x07, 0x17, 0x82, 0xAF, 0x0F, 0x45, 0xAE, 0x18, 0xF9, 0xC1, 0xB2, 0xA9, 0xB3,
-    0x61, 0x0B, 0xA1, 0x4C, 0x33, 0x56, 0x8A, 0x7F, 0xF5, 0x5C, 0x34, 0x66, 0xE8, 0x0E, 0x29, 0x0F,
-    0xFB, 0x49, 0x35, 0x8F, 0xBD, 0xF9, 0xB6, 0xA2, 0xA2, 0x6C, 0x0A, 0x1B, 0x91, 0x8E, 0xB1, 0x5A,
-    0x5B, 0xBF, 0x4D, 0xD3, 0x82, 0xBA, 0x38, 0xB8, 0x77, 0x00, 0x3B, 0x0B, 0x83, 0x0C, 0x86, 0x74,
-    0x7E, 0xFA, 0x3F, 0x01, 0x6D, 0x84, 0x5E, 0x4E, 0x0B, 0x1B, 0xE8, 0xA4, 0x64, 0x42, 0xDD, 0x85,
-    0x13, 0x33, 0x74, 0xBA, 0x17, 0x6D, 0x16, 0x84, 0x2A, 0x2A, 0x29, 0x52, 0x47, 0x92, 0xD9, 0xDB,
-    0xFD, 0x45, 0x86, 0x94, 0x1B, 0xFB, 0xEA, 0x29, 0xA4, 0x77, 0x4E, 0x2D, 0x70, 0x02, 0x59, 0xDA,
-    0x00, 0x76, 0x71, 0xEC, 0xDD, 0x8B, 0xD0, 0xD3, 0x62, 0x4F, 0x36, 0x20, 0xA5, 0xA4, 0x26, 0x56,
-    0xC4, 0x8C, 0x04, 0x7E, 0xBB, 0x85, 0xA4, 0x43, 0x44, 0x83, 0xE7, 0x87, 0x54, 0xF7, 0x21, 0xFB,
-];
-
 type Named = (MechanismType, &'static str);
 
 /// The kinds of keys that a module offers.
 pub(super) struct Offers {
     /// Kinds that are not offered, and the mechanism that they lack.
     lacking: Vec<(HsmKeyKind, &'static str)>,
+    /// Kinds that can come from outside.
+    importing: Vec<HsmKeyKind>,
+    takes_labels: bool,
 }
 
 impl Offers {
@@ -63,7 +44,7 @@ impl Offers {
         for kind in HsmKeyKind::ALL {
             if let Some(mechanism) = unlisted(kind, &listed) {
                 lacking.push((kind, mechanism));
-            } else if let Err(error) = try_kind(link, kind)? {
+            } else if let Err(error) = try_on(link, |session| prove(session, kind))? {
                 let (_, mechanism) = main_mechanism(kind);
                 let error = error.to_string();
                 tracing::warn!(
@@ -75,7 +56,74 @@ impl Offers {
                 lacking.push((kind, mechanism));
             }
         }
-        Ok(Self { lacking })
+        let importing = Vec::new();
+        let mut offers = Self {
+            lacking,
+            importing,
+            takes_labels: false,
+        };
+        if offers.check(&HsmKeyKind::RSA_UNWRAP).is_ok() {
+            offers.importing = offers.find_importing(link)?;
+        }
+        for hash in [OaepHash::Sha256, OaepHash::Sha1] {
+            let kind = HsmKeyKind::RsaDecrypt(RsaSize::Bits2048, hash);
+            if offers.lacking(kind).is_none() {
+                let proved = try_on(link, |session| labels::prove(session, kind, hash))?;
+                offers.takes_labels = proved.is_ok();
+                break;
+            }
+        }
+        Ok(offers)
+    }
+
+    /// Whether labels of RSA-OAEP are looked at.
+    pub(super) fn takes_labels(&self) -> bool {
+        self.takes_labels
+    }
+
+    pub(super) fn check_label(&self, label: &[u8]) -> Result<(), HsmError> {
+        let mechanism = "CKM_RSA_PKCS_OAEP with a label";
+        if label.is_empty() || self.takes_labels {
+            Ok(())
+        } else {
+            Err(HsmError::Unsupported { mechanism })
+        }
+    }
+
+    fn find_importing(&self, link: &Link) -> Result<Vec<HsmKeyKind>, HsmError> {
+        let mut importing = Vec::new();
+        let kinds = HsmKeyKind::ALL.into_iter();
+        for kind in kinds.filter(|kind| kind.may_be_imported() && self.lacking(*kind).is_none()) {
+            match try_on(link, |session| prove_import(session, kind))? {
+                Ok(()) => importing.push(kind),
+                Err(error) => {
+                    let error = error.to_string();
+                    tracing::warn!(?kind, error, "the HSM takes in no such keys from outside");
+                }
+            }
+        }
+        Ok(importing)
+    }
+
+    /// Whether keys of a kind can come from outside.
+    pub(super) fn imports(&self, kind: HsmKeyKind) -> bool {
+        self.importing.contains(&kind)
+    }
+
+    /// The same, or why not.
+    pub(super) fn check_import(&self, kind: HsmKeyKind) -> Result<(), HsmError> {
+        self.check(&HsmKeyKind::RSA_UNWRAP)?;
+        if !kind.may_be_imported() {
+            return Err(HsmError::wrong_kind(import::IMPORT));
+        }
+        self.check(&[kind])?;
+        let (_, mechanism) = main_mechanism(kind);
+        let unsupported = HsmError::Unsupported { mechanism };
+        if self.imports(kind) {
+            Ok(())
+        } else {
+            Err(unsupported)
+        }
     }
 
     /// The mechanism that a kind lacks; `None` if the kind is offered.
@@ -105,7 +153,7 @@ fn generation(kind: HsmKeyKind) -> Named {
         HsmKeyKind::EcdsaP256 | HsmKeyKind::EcdsaP384 | HsmKeyKind::EcdhP256 => {
             (MechanismType::ECC_KEY_PAIR_GEN, "CKM_EC_KEY_PAIR_GEN")
         }
-        HsmKeyKind::RsaSign(_) | HsmKeyKind::RsaDecrypt(_) => (
+        HsmKeyKind::RsaSign(_) | HsmKeyKind::RsaDecrypt(..) | HsmKeyKind::RsaUnwrap(..) => (
             MechanismType::RSA_PKCS_KEY_PAIR_GEN,
             "CKM_RSA_PKCS_KEY_PAIR_GEN",
         ),
@@ -123,14 +171,19 @@ fn main_mechanism(kind: HsmKeyKind) -> Named {
         HsmKeyKind::EcdsaP256 | HsmKeyKind::EcdsaP384 => (MechanismType::ECDSA, "CKM_ECDSA"),
         HsmKeyKind::EcdhP256 => (MechanismType::ECDH1_DERIVE, "CKM_ECDH1_DERIVE"),
         HsmKeyKind::RsaSign(_) => (MechanismType::RSA_PKCS, "CKM_RSA_PKCS"),
-        HsmKeyKind::RsaDecrypt(_) => (MechanismType::RSA_PKCS_OAEP, "CKM_RSA_PKCS_OAEP"),
+        HsmKeyKind::RsaDecrypt(..) | HsmKeyKind::RsaUnwrap(..) => {
+            (MechanismType::RSA_PKCS_OAEP, "CKM_RSA_PKCS_OAEP")
+        }
     }
 }
 
 /// The mechanism that a kind needs and the list has not.
 fn unlisted(kind: HsmKeyKind, listed: &Listed) -> Option<&'static str> {
     let mut needed = vec![generation(kind), main_mechanism(kind)];
-    if let HsmKeyKind::RsaSign(size) | HsmKeyKind::RsaDecrypt(size) = kind {
+    if let HsmKeyKind::RsaSign(size)
+    | HsmKeyKind::RsaDecrypt(size, _)
+    | HsmKeyKind::RsaUnwrap(size, _) = kind
+    {
         if listed.rsa_bits_max < usize::from(size.bits()) {
             return Some(generation(kind).1);
         }
@@ -138,19 +191,23 @@ fn unlisted(kind: HsmKeyKind, listed: &Listed) -> Option<&'static str> {
             needed.push((MechanismType::RSA_PKCS_PSS, "CKM_RSA_PKCS_PSS"));
         }
     }
+    if matches!(kind, HsmKeyKind::RsaUnwrap(..)) && !listed.unwraps_by_oaep {
+        return Some(main_mechanism(kind).1);
+    }
     let mut missing = needed.iter();
     let missing = missing.find(|(needed, _)| !listed.mechanisms.contains(needed));
     missing.map(|(_, mechanism)| *mechanism)
 }
 
-/// Whether a kind works; the outer error is that the module is lost for good.
-fn try_kind(link: &Link, kind: HsmKeyKind) -> Result<Result<(), HsmError>, HsmError> {
+/// Whether something works; the outer error is that the module is lost for good.
+fn try_on(
+    link: &Link,
+    prove: impl Fn(&Session) -> Result<(), Fault>,
+) -> Result<Result<(), HsmError>, HsmError> {
     let mut tried = Ok(());
     for _ in 0..TRIALS_MAX {
         link.open()?;
-        tried = link.call(OWNER, "do what it lists", [], |session, []| {
-            prove(session, kind)
-        });
+        tried = link.call(OWNER, "do what it lists", [], |session, []| prove(session));
         if !matches!(tried, Err(HsmError::Lost { .. })) {
             break;
         }
@@ -168,8 +225,25 @@ fn prove(session: &Session, kind: HsmKeyKind) -> Result<(), Fault> {
         HsmKeyKind::EcdsaP256 => prove_signature(session, kind, SignatureScheme::Ecdsa, &[7; 32]),
         HsmKeyKind::EcdsaP384 => prove_signature(session, kind, SignatureScheme::Ecdsa, &[7; 48]),
         HsmKeyKind::EcdhP256 => prove_agreement(session),
-        HsmKeyKind::RsaDecrypt(_) => prove_oaep(session),
+        HsmKeyKind::RsaDecrypt(_, hash) | HsmKeyKind::RsaUnwrap(_, hash) => {
+            prove_oaep(session, hash)
+        }
     }
+}
+
+/// That a key which comes wrapped is tried and wrapped again; the making of an RSA key to try it with would take seconds.
+fn prove_import(session: &Session, kind: HsmKeyKind) -> Result<(), Fault> {
+    if let HsmKeyKind::RsaSign(_) | HsmKeyKind::RsaDecrypt(..) = kind {
+        return Ok(());
+    }
+    objects::with_kek(session, |kek| {
+        let wrapped = if kind.is_pair() {
+            private::generate_wrapped(session, kek, kind)?.private
+        } else {
+            objects::generate_wrapped(session, kek, kind)?
+        };
+        import::take_in(session, (kek.object, kek.object), &wrapped, kind).map(|_| ())
+    })
 }
 
 fn prove_mac(session: &Session, hash: HsmHash) -> Result<(), Fault> {
@@ -184,7 +258,7 @@ fn prove_mac(session: &Session, hash: HsmHash) -> Result<(), Fault> {
 }
 
 /// Makes a pair, wraps and unwraps it, and does something with it.
-fn with_pair(
+pub(super) fn with_pair(
     session: &Session,
     kind: HsmKeyKind,
     run: impl FnOnce(Held, &WrappedPair) -> Result<(), Fault>,
@@ -229,27 +303,9 @@ fn prove_agreement(session: &Session) -> Result<(), Fault> {
     })
 }
 
-/// That OAEP takes SHA-256: encryption stands for decryption, whose key would have to be made first.
-fn prove_oaep(session: &Session) -> Result<(), Fault> {
-    let public = [
-        Attribute::Class(ObjectClass::PUBLIC_KEY),
-        Attribute::KeyType(KeyType::RSA),
-        Attribute::Token(false),
-        Attribute::Encrypt(true),
-        Attribute::Modulus(MODULUS.to_vec()),
-        Attribute::PublicExponent(RSA_EXPONENT.to_vec()),
-    ];
-    let public = session.create_object(&public)?;
-    objects::with_temporary(session, public, || {
-        let ciphertext =
-            session.encrypt(&private::oaep(HsmHash::Sha256, &[]), public, b"secret")?;
-        let expected = RsaSize::Bits2048.bytes();
-        Ok(crate::hsm::check_length(
-            "encrypt",
-            ciphertext.len(),
-            expected,
-        )?)
-    })
+/// That OAEP takes the hash: encryption stands for decryption, whose key would have to be made first.
+fn prove_oaep(session: &Session, hash: OaepHash) -> Result<(), Fault> {
+    labels::encrypt(session, &labels::MODULUS, hash, &[]).map(|_| ())
 }
 
 #[cfg(test)]
@@ -264,6 +320,7 @@ mod tests {
         Listed {
             mechanisms,
             rsa_bits_max,
+            unwraps_by_oaep: true,
         }
     }
 
@@ -287,9 +344,21 @@ mod tests {
         let pss = MechanismType::RSA_PKCS_PSS;
         short.mechanisms.retain(|listed| *listed != pss);
         let signs = HsmKeyKind::RsaSign(RsaSize::Bits2048);
-        let decrypts = HsmKeyKind::RsaDecrypt(RsaSize::Bits2048);
+        let decrypts = HsmKeyKind::RsaDecrypt(RsaSize::Bits2048, OaepHash::Sha1);
         assert_eq!(unlisted(signs, &short), Some("CKM_RSA_PKCS_PSS"));
         assert_eq!(unlisted(decrypts, &short), None);
+    }
+
+    #[test]
+    fn oaep_that_only_encrypts_brings_nothing_in() {
+        let only = Listed {
+            unwraps_by_oaep: false,
+            ..listed(4096)
+        };
+        let (size, hash) = (RsaSize::Bits3072, OaepHash::Sha256);
+        let unwraps = unlisted(HsmKeyKind::RsaUnwrap(size, hash), &only);
+        assert_eq!(unwraps, Some("CKM_RSA_PKCS_OAEP"));
+        assert_eq!(unlisted(HsmKeyKind::RsaDecrypt(size, hash), &only), None);
     }
 
     #[test]
@@ -299,7 +368,12 @@ mod tests {
             (RsaSize::Bits3072, None),
             (RsaSize::Bits4096, Some("CKM_RSA_PKCS_KEY_PAIR_GEN")),
         ] {
-            for kind in [HsmKeyKind::RsaSign(size), HsmKeyKind::RsaDecrypt(size)] {
+            let hash = OaepHash::Sha256;
+            for kind in [
+                HsmKeyKind::RsaSign(size),
+                HsmKeyKind::RsaDecrypt(size, hash),
+                HsmKeyKind::RsaUnwrap(size, hash),
+            ] {
                 assert_eq!(unlisted(kind, &listed(3072)), missing, "{kind:?}");
             }
         }

@@ -4,7 +4,7 @@ use super::error::Fault;
 use super::link::Held;
 use super::objects::{read_secret, template, with_temporary};
 use super::spki::{self, Curve};
-use crate::hsm::{HsmHash, SignatureScheme, WrappedPair, check_length};
+use crate::hsm::{HsmHash, OaepHash, SignatureScheme, WrappedPair, check_length};
 use crate::{HsmError, HsmKeyKind};
 use cryptoki::mechanism::eddsa::{EddsaParams, EddsaSignatureScheme};
 use cryptoki::mechanism::elliptic_curve::{EcKdf, Ecdh1DeriveParams};
@@ -26,25 +26,27 @@ const SHARED_BYTES: usize = 32;
 
 /// What a private key is made of.
 #[derive(Clone, Copy)]
-enum Form {
+pub(super) enum Form {
     Curve(Curve),
     /// Of so many bits.
     Rsa(u16),
 }
 
 /// The form of a private key; `None` for secret keys.
-fn form(kind: HsmKeyKind) -> Option<Form> {
+pub(super) fn form(kind: HsmKeyKind) -> Option<Form> {
     match kind {
         HsmKeyKind::Kek | HsmKeyKind::Mac | HsmKeyKind::MacSha384 | HsmKeyKind::MacSha512 => None,
         HsmKeyKind::Ed25519 => Some(Form::Curve(Curve::Ed25519)),
         HsmKeyKind::EcdsaP256 | HsmKeyKind::EcdhP256 => Some(Form::Curve(Curve::P256)),
         HsmKeyKind::EcdsaP384 => Some(Form::Curve(Curve::P384)),
-        HsmKeyKind::RsaSign(size) | HsmKeyKind::RsaDecrypt(size) => Some(Form::Rsa(size.bits())),
+        HsmKeyKind::RsaSign(size)
+        | HsmKeyKind::RsaDecrypt(size, _)
+        | HsmKeyKind::RsaUnwrap(size, _) => Some(Form::Rsa(size.bits())),
     }
 }
 
 impl Form {
-    fn key_type(self) -> KeyType {
+    pub(super) fn key_type(self) -> KeyType {
         match self {
             Self::Curve(Curve::Ed25519) => KeyType::EC_EDWARDS,
             Self::Curve(Curve::P256 | Curve::P384) => KeyType::EC,
@@ -85,15 +87,16 @@ pub(super) fn wrapped_bytes_max(kind: HsmKeyKind) -> Option<usize> {
     form(kind).map(Form::wrapped_bytes_max)
 }
 
-fn ulong(length: usize) -> Ulong {
+pub(super) fn ulong(length: usize) -> Ulong {
     u64::try_from(length).expect("a length fits 64 bits").into()
 }
 
 /// The one use of a private key; all others are denied by name, because modules' defaults allow them.
 fn usage(kind: HsmKeyKind) -> [Attribute; 5] {
-    let (decrypts, derives) = match kind {
-        HsmKeyKind::RsaDecrypt(_) => (true, false),
-        HsmKeyKind::EcdhP256 => (false, true),
+    let (decrypts, unwraps, derives) = match kind {
+        HsmKeyKind::RsaDecrypt(..) => (true, false, false),
+        HsmKeyKind::RsaUnwrap(..) => (false, true, false),
+        HsmKeyKind::EcdhP256 => (false, false, true),
         HsmKeyKind::Kek
         | HsmKeyKind::Mac
         | HsmKeyKind::MacSha384
@@ -101,13 +104,13 @@ fn usage(kind: HsmKeyKind) -> [Attribute; 5] {
         | HsmKeyKind::Ed25519
         | HsmKeyKind::EcdsaP256
         | HsmKeyKind::EcdsaP384
-        | HsmKeyKind::RsaSign(_) => (false, false),
+        | HsmKeyKind::RsaSign(_) => (false, false, false),
     };
     [
-        Attribute::Sign(!decrypts && !derives),
+        Attribute::Sign(!decrypts && !unwraps && !derives),
         Attribute::SignRecover(false),
         Attribute::Decrypt(decrypts),
-        Attribute::Unwrap(false),
+        Attribute::Unwrap(unwraps),
         Attribute::Derive(derives),
     ]
 }
@@ -164,7 +167,7 @@ fn read_public(session: &Session, public: ObjectHandle, form: Form) -> Result<Ve
 }
 
 /// The bytes of a public attribute; none if the module has none.
-fn read(
+pub(super) fn read(
     session: &Session,
     object: ObjectHandle,
     attribute: AttributeType,
@@ -191,20 +194,24 @@ pub(super) fn unwrap(
     let form = form(kind).ok_or_else(|| HsmError::wrong_kind(operation))?;
     let template = private_template(kind, form, false);
     let key = session.unwrap_key(&Mechanism::AesKeyWrapPad, under, wrapped, &template)?;
-    // What the template says of the type, the module has compared; not so the curve and the length.
-    let is_of_form = match form {
-        Form::Curve(curve) => {
-            read(session, key, AttributeType::EcParams).map(|params| curve.is(&params))
-        }
-        Form::Rsa(bits) => read(session, key, AttributeType::Modulus)
-            .map(|modulus| spki::parse_modulus(&modulus, bits).is_some()),
-    };
+    let is_of_form = is_of_form(session, key, form);
     if let Ok(true) = is_of_form {
         return Ok(key);
     }
     session.destroy_object(key)?;
     is_of_form?;
     Err(HsmError::Refused { operation }.into())
+}
+
+/// What a template says of the type, the module has compared; not so the curve and the length.
+pub(super) fn is_of_form(session: &Session, key: ObjectHandle, form: Form) -> Result<bool, Fault> {
+    match form {
+        Form::Curve(curve) => {
+            read(session, key, AttributeType::EcParams).map(|params| curve.is(&params))
+        }
+        Form::Rsa(bits) => read(session, key, AttributeType::Modulus)
+            .map(|modulus| spki::parse_modulus(&modulus, bits).is_some()),
+    }
 }
 
 pub(super) fn sign(
@@ -244,7 +251,7 @@ pub(super) fn sign(
 }
 
 /// What stands before a digest in a DER `DigestInfo` (RFC 8017, section 9.2, note 1).
-fn digest_info(hash: HsmHash) -> &'static [u8] {
+pub(super) fn digest_info(hash: HsmHash) -> &'static [u8] {
     match hash {
         HsmHash::Sha256 => {
             b"\x30\x31\x30\x0D\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x01\x05\x00\x04\x20"
@@ -266,8 +273,11 @@ fn hash_mechanisms(hash: HsmHash) -> (MechanismType, PkcsMgfType) {
     }
 }
 
-pub(super) fn oaep(hash: HsmHash, label: &[u8]) -> Mechanism<'_> {
-    let (hash, mgf) = hash_mechanisms(hash);
+pub(super) fn oaep(hash: OaepHash, label: &[u8]) -> Mechanism<'_> {
+    let (hash, mgf) = match hash {
+        OaepHash::Sha1 => (MechanismType::SHA1, PkcsMgfType::MGF1_SHA1),
+        OaepHash::Sha256 => (MechanismType::SHA256, PkcsMgfType::MGF1_SHA256),
+    };
     // Some modules want no pointer at all to a label of no bytes.
     let source = if label.is_empty() {
         PkcsOaepSource::empty()
@@ -283,13 +293,13 @@ pub(super) fn decrypt(
     label: &[u8],
     ciphertext: &[u8],
 ) -> Result<Zeroizing<Vec<u8>>, Fault> {
-    let HsmKeyKind::RsaDecrypt(size) = key.kind else {
+    let HsmKeyKind::RsaDecrypt(size, hash) = key.kind else {
         return Err(HsmError::wrong_kind(DECRYPT).into());
     };
     if ciphertext.len() != size.bytes() {
         return Err(HsmError::Refused { operation: DECRYPT }.into());
     }
-    let plaintext = session.decrypt(&oaep(HsmHash::Sha256, label), key.object, ciphertext)?;
+    let plaintext = session.decrypt(&oaep(hash, label), key.object, ciphertext)?;
     Ok(Zeroizing::new(plaintext))
 }
 

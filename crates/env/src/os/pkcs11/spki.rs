@@ -94,6 +94,12 @@ pub(super) fn of_modulus(modulus: &[u8]) -> Vec<u8> {
     info(&RSA, &element(SEQUENCE, &key))
 }
 
+/// The modulus in a key that [`of_modulus`] wrote, of 2048 bits: before its exponent of five bytes, which ends it.
+pub(super) fn modulus_of(info: &[u8]) -> Option<&[u8]> {
+    let (before, _) = info.split_last_chunk::<5>()?;
+    before.last_chunk::<256>().map(|modulus| &modulus[..])
+}
+
 fn strip_zeros(number: &[u8]) -> &[u8] {
     let zeros = number.iter().take_while(|byte| **byte == 0).count();
     &number[zeros..]
@@ -197,6 +203,13 @@ mod tests {
         assert!(!Curve::P256.is(Curve::P384.oid()));
         assert!(!Curve::P256.is(b"\x13\x0Cedwards25519"));
         assert!(!Curve::P256.is(b""));
+    }
+
+    #[test]
+    fn a_modulus_is_found_again() {
+        let modulus = [&[0x80], &[1; 255][..]].concat();
+        assert_eq!(modulus_of(&of_modulus(&modulus)), Some(&modulus[..]));
+        assert_eq!(modulus_of(&[0; 260]), None);
     }
 
     #[test]

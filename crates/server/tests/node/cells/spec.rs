@@ -247,9 +247,12 @@ pub(super) fn row_of(algorithm: Algorithm) -> (Purpose, InHsm) {
         | Algorithm::Rsa3072
         | Algorithm::Rsa4096 => (Purpose::Sign, InHsm::IfItHas(false)),
         Algorithm::MlDsa65 => (Purpose::Sign, InHsm::Never),
-        Algorithm::RsaOaep2048 | Algorithm::RsaOaep3072 | Algorithm::RsaOaep4096 => {
-            (Purpose::AsymmetricDecrypt, InHsm::IfItHas(false))
-        }
+        Algorithm::RsaOaep2048
+        | Algorithm::RsaOaep3072
+        | Algorithm::RsaOaep4096
+        | Algorithm::RsaOaep2048Sha1
+        | Algorithm::RsaOaep3072Sha1
+        | Algorithm::RsaOaep4096Sha1 => (Purpose::AsymmetricDecrypt, InHsm::IfItHas(false)),
         Algorithm::MlKem768 => (Purpose::AsymmetricDecrypt, InHsm::Never),
         Algorithm::X25519 => (Purpose::Agree, InHsm::Never),
         Algorithm::EcdhP256 => (Purpose::Agree, InHsm::IfItHas(false)),
@@ -274,7 +277,10 @@ fn next_algorithm(after: Option<Algorithm>) -> Option<Algorithm> {
         Some(Algorithm::MlDsa65) => Some(Algorithm::RsaOaep2048),
         Some(Algorithm::RsaOaep2048) => Some(Algorithm::RsaOaep3072),
         Some(Algorithm::RsaOaep3072) => Some(Algorithm::RsaOaep4096),
-        Some(Algorithm::RsaOaep4096) => Some(Algorithm::MlKem768),
+        Some(Algorithm::RsaOaep4096) => Some(Algorithm::RsaOaep2048Sha1),
+        Some(Algorithm::RsaOaep2048Sha1) => Some(Algorithm::RsaOaep3072Sha1),
+        Some(Algorithm::RsaOaep3072Sha1) => Some(Algorithm::RsaOaep4096Sha1),
+        Some(Algorithm::RsaOaep4096Sha1) => Some(Algorithm::MlKem768),
         Some(Algorithm::MlKem768) => Some(Algorithm::X25519),
         Some(Algorithm::X25519) => Some(Algorithm::EcdhP256),
         Some(Algorithm::EcdhP256) => None,

@@ -5,10 +5,10 @@ use super::calls::MESSAGE;
 use super::spec::{Outcome, algorithms, creation, row_of};
 use crate::world::{World, eventually, reason};
 use conclave_core::{Algorithm, KeyState, Protection, Purpose};
-use conclave_crypto::PublicKey;
 use conclave_crypto::agree::{self, AgreementKey, AgreementKind};
 use conclave_crypto::kem::EncapsulationKey;
 use conclave_crypto::oaep::EncryptingKey;
+use conclave_crypto::{OaepHash, PublicKey};
 use conclave_proto::v1::{self as wire, sign_request};
 use futures::StreamExt as _;
 use std::collections::BTreeMap;
@@ -162,7 +162,13 @@ impl Subject {
             return key.encapsulate().ok().unwrap().0;
         }
         let key = EncryptingKey::new(&public).ok().unwrap();
-        key.encrypt(MESSAGE).unwrap()
+        let by_sha1 = self.algorithm.as_str().ends_with("-SHA-1");
+        let hash = if by_sha1 {
+            OaepHash::Sha1
+        } else {
+            OaepHash::Sha256
+        };
+        key.with_hash(hash).encrypt(MESSAGE).unwrap()
     }
 
     /// The public key of somebody to agree with.

@@ -6,13 +6,13 @@ use crate::destination::Destination;
 use crate::error::CliError;
 use crate::limits::MATERIAL_BYTES_MAX;
 use crate::output::Output;
-use crate::parse::{Identifier, identifier, key_name, keyring, lifetime, pair};
+use crate::parse::{Identifier, Protection, identifier, key_name, keyring, lifetime, pair};
 use crate::session::Session;
 use crate::{files, show, table};
 use clap::{Args, Subcommand, ValueEnum};
 use conclave_client::{Client, v1};
 use conclave_crypto::oaep::EncryptingKey;
-use conclave_crypto::{KeyMaterial, PrivateMaterial, PublicKey, rsa_aes};
+use conclave_crypto::{KeyMaterial, OaepHash, PrivateMaterial, PublicKey, RsaSize, rsa_aes};
 use conclave_env::Entropy as _;
 use conclave_env::os::OsEntropy;
 use rustls_pki_types::pem::PemObject as _;
@@ -24,13 +24,40 @@ use tokio::io::AsyncWriteExt as _;
 use zeroize::Zeroizing;
 
 /// How material is wrapped on its way.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Method {
-    /// RSA of 3072 bits
-    #[default]
+    /// RSA of 3072 bits, OAEP with SHA-256
     Rsa3072,
-    /// RSA of 4096 bits
+    /// RSA of 4096 bits, OAEP with SHA-256
     Rsa4096,
+    /// RSA of 3072 bits, OAEP with SHA-1: for HSMs that know no other hash
+    #[value(name = "rsa3072-sha1")]
+    Rsa3072Sha1,
+    /// RSA of 4096 bits, OAEP with SHA-1
+    #[value(name = "rsa4096-sha1")]
+    Rsa4096Sha1,
+}
+
+impl Method {
+    fn wire(self) -> v1::ImportMethod {
+        match self {
+            Self::Rsa3072 => v1::ImportMethod::RsaOaep3072Sha256Aes256,
+            Self::Rsa4096 => v1::ImportMethod::RsaOaep4096Sha256Aes256,
+            Self::Rsa3072Sha1 => v1::ImportMethod::RsaOaep3072Sha1Aes256,
+            Self::Rsa4096Sha1 => v1::ImportMethod::RsaOaep4096Sha1Aes256,
+        }
+    }
+}
+
+/// Length of the key, and hash; `None` for what this program does not know.
+fn parts(method: v1::ImportMethod) -> Option<(RsaSize, OaepHash)> {
+    match method {
+        v1::ImportMethod::Unspecified => None,
+        v1::ImportMethod::RsaOaep3072Sha256Aes256 => Some((RsaSize::Bits3072, OaepHash::Sha256)),
+        v1::ImportMethod::RsaOaep4096Sha256Aes256 => Some((RsaSize::Bits4096, OaepHash::Sha256)),
+        v1::ImportMethod::RsaOaep3072Sha1Aes256 => Some((RsaSize::Bits3072, OaepHash::Sha1)),
+        v1::ImportMethod::RsaOaep4096Sha1Aes256 => Some((RsaSize::Bits4096, OaepHash::Sha1)),
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -39,14 +66,18 @@ pub(crate) enum ImportJobCommand {
     #[command(after_help = "\
 Examples:
   conclave import-job create payments --out job.pem
-  conclave import-job create payments --method rsa4096 --lifetime 3d")]
+  conclave import-job create payments --method rsa4096 --lifetime 3d
+  conclave import-job create payments --protection hsm --out job.pem   straight into the HSM")]
     Create {
         /// The keyring that the material is to go into
         #[arg(value_parser = keyring)]
         keyring: String,
-        /// How the material will be wrapped
-        #[arg(long, value_enum, default_value_t)]
-        method: Method,
+        /// How the material will be wrapped [default: rsa3072, or what the HSM has]
+        #[arg(long, value_enum)]
+        method: Option<Method>,
+        /// That of the keys that it is for; with hsm, the material is in clear inside HSMs only
+        #[arg(long, value_enum, default_value = "software")]
+        protection: Protection,
         /// How long it can be used, 10 minutes to 7 days, as in 30m, 24h or 3d
         #[arg(long, value_name = "PERIOD", value_parser = lifetime, default_value = "24h")]
         lifetime: prost_types::Duration,
@@ -70,11 +101,13 @@ Examples:
     },
     /// Wrap material with an import job's public key, without a cluster
     #[command(after_help = "\
-What is wrapped: of symmetric keys the 32 bytes, of others the private key as PKCS#8 (DER or PEM),
-and of ML-DSA-65 the 32 bytes of the seed.
+What is wrapped: of symmetric keys the 32 bytes (for an HSM as many as the hash has: 48 of
+HMAC-SHA-384, 64 of HMAC-SHA-512), of others the private key as PKCS#8 (DER or PEM), and of
+ML-DSA-65 the 32 bytes of the seed.
 
-Example:
-  conclave import-job wrap --public-key job.pem --material key.bin --out key.wrapped")]
+Examples:
+  conclave import-job wrap --public-key job.pem --material key.bin --out key.wrapped
+  conclave import-job wrap --method rsa3072-sha1 --public-key job.pem --material key.bin --out key.wrapped")]
     Wrap {
         /// The job's public key, PEM or DER
         #[arg(long, value_name = "FILE")]
@@ -82,6 +115,9 @@ Example:
         /// The key
         #[arg(long, value_name = "FILE")]
         material: PathBuf,
+        /// The job's method, which its public key does not tell [default: with SHA-256]
+        #[arg(long, value_enum)]
+        method: Option<Method>,
         /// Where to write it [default: standard output]
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
@@ -158,14 +194,38 @@ fn material(path: &Path) -> Result<PrivateMaterial, CliError> {
     })
 }
 
-fn wrap(public: &PublicKey, path: &Path, material: &PrivateMaterial) -> Result<Vec<u8>, CliError> {
+fn wrap(
+    public: &PublicKey,
+    hash: OaepHash,
+    path: &Path,
+    material: &PrivateMaterial,
+) -> Result<Vec<u8>, CliError> {
     let ephemeral = KeyMaterial::from_fn(|bytes| OsEntropy::new().fill(bytes));
-    let wrapping = EncryptingKey::new(public);
+    let wrapping = EncryptingKey::new(public).map(|it| it.with_hash(hash));
     let wrapped = wrapping.and_then(|it| rsa_aes::wrap(&it, &ephemeral, material));
     wrapped.map_err(|_| CliError::NoKey {
         path: path.to_owned(),
         expected: "an RSA public key of 2048, 3072 or 4096 bits",
     })
+}
+
+/// Wraps with a job's public key alone.
+fn wrap_offline(
+    path: &Path,
+    method: Option<Method>,
+    material: &PrivateMaterial,
+) -> Result<Vec<u8>, CliError> {
+    let public = public_key(path)?;
+    let Some((size, hash)) = method.and_then(|method| parts(method.wire())) else {
+        return wrap(&public, OaepHash::default(), path, material);
+    };
+    if public.kind().rsa_size() != Some(size) {
+        return Err(CliError::NoKey {
+            path: path.to_owned(),
+            expected: "an RSA public key as long as --method says",
+        });
+    }
+    wrap(&public, hash, path, material)
 }
 
 async fn write(out: Option<&Path>, bytes: &[u8]) -> Result<(), CliError> {
@@ -180,10 +240,18 @@ pub(crate) async fn run(command: ImportJobCommand, session: &Session) -> Result<
         ImportJobCommand::Create {
             keyring,
             method,
+            protection,
             lifetime,
             out,
         } => {
-            let job = create(&session.client()?, keyring, method, Some(lifetime)).await?;
+            let request = v1::CreateImportJobRequest {
+                keyring,
+                method: method.map_or(0, |method| method.wire().into()),
+                protection: v1::Protection::from(protection).into(),
+                lifetime: Some(lifetime),
+                ..v1::CreateImportJobRequest::default()
+            };
+            let job = session.client()?.create_import_job(request).await?;
             if let Some(out) = &out {
                 fs::write(out, &job.public_key_pem).map_err(CliError::file("write", out))?;
             }
@@ -203,31 +271,13 @@ pub(crate) async fn run(command: ImportJobCommand, session: &Session) -> Result<
         ImportJobCommand::Wrap {
             public_key: path,
             material: from,
+            method,
             out,
         } => {
-            let wrapped = wrap(&public_key(&path)?, &path, &material(&from)?)?;
+            let wrapped = wrap_offline(&path, method, &material(&from)?)?;
             write(out.as_deref(), &wrapped).await
         }
     }
-}
-
-async fn create(
-    client: &Client,
-    keyring: String,
-    method: Method,
-    lifetime: Option<prost_types::Duration>,
-) -> Result<v1::ImportJob, CliError> {
-    let method = match method {
-        Method::Rsa3072 => v1::ImportMethod::RsaOaep3072Sha256Aes256,
-        Method::Rsa4096 => v1::ImportMethod::RsaOaep4096Sha256Aes256,
-    };
-    let request = v1::CreateImportJobRequest {
-        request_id: Vec::new(),
-        keyring,
-        method: method.into(),
-        lifetime,
-    };
-    Ok(client.create_import_job(request).await?)
 }
 
 fn shown(job: &v1::ImportJob, output: Output) -> Result<(), CliError> {
@@ -248,6 +298,7 @@ async fn list(keyring: String, session: &Session) -> Result<(), CliError> {
         vec![
             hex::encode(&it.import_job_id),
             it.keyring.clone(),
+            show::protection(it.protection),
             show::time(it.expires_at.as_ref()),
             if it.imported_key.is_empty() {
                 "-".to_owned()
@@ -256,7 +307,7 @@ async fn list(keyring: String, session: &Session) -> Result<(), CliError> {
             },
         ]
     };
-    let headings = ["ID", "KEYRING", "EXPIRES", "IMPORTED"];
+    let headings = ["ID", "KEYRING", "PROTECTION", "EXPIRES", "IMPORTED"];
     let json = || Value::from(jobs.iter().map(show::import_job_json).collect::<Vec<_>>());
     session.output.print(
         || table::render(&headings, &jobs.iter().map(row).collect::<Vec<_>>()),
@@ -272,13 +323,14 @@ pub(crate) async fn import(client: &Client, args: ImportArgs) -> Result<v1::Key,
         (Some(path), _, job) => {
             // Read first: a file that is none should leave no job behind.
             let material = material(&path)?;
-            let job = job_for(client, &key.name, job).await?;
-            let refused = |_| CliError::NoKey {
+            let job = job_for(client, &key, args.as_version, job).await?;
+            let unknown = || CliError::NoKey {
                 path: path.clone(),
-                expected: "wrapped with this job's public key: it is none that this program knows",
+                expected: "wrapped by this job: its method is none that this program knows",
             };
-            let public = PublicKey::from_spki(&job.public_key_der).map_err(refused)?;
-            (job.import_job_id, wrap(&public, &path, &material)?)
+            let public = PublicKey::from_spki(&job.public_key_der).map_err(|_| unknown())?;
+            let (_, hash) = parts(job.method()).ok_or_else(unknown)?;
+            (job.import_job_id, wrap(&public, hash, &path, &material)?)
         }
         (None, Some(path), Some(job)) => (job.0, files::read(&path, MATERIAL_BYTES_MAX)?.to_vec()),
         (None, ..) => unreachable!("one of them is required"),
@@ -300,12 +352,28 @@ pub(crate) async fn import(client: &Client, args: ImportArgs) -> Result<v1::Key,
 /// The job that was named, or a new one.
 async fn job_for(
     client: &Client,
-    name: &str,
+    key: &v1::CreateKeyRequest,
+    as_version: bool,
     job: Option<Identifier>,
 ) -> Result<v1::ImportJob, CliError> {
     let Some(id) = job else {
-        let keyring = name.split('/').next().unwrap_or_default().to_owned();
-        return create(client, keyring, Method::default(), None).await;
+        // That of a key that is there is its own, whatever the command line says.
+        let protection = if as_version {
+            let request = v1::GetKeyRequest {
+                name: key.name.clone(),
+                ..v1::GetKeyRequest::default()
+            };
+            client.get_key(request).await?.protection
+        } else {
+            key.protection
+        };
+        let keyring = key.name.split('/').next().unwrap_or_default().to_owned();
+        let request = v1::CreateImportJobRequest {
+            keyring,
+            protection,
+            ..v1::CreateImportJobRequest::default()
+        };
+        return Ok(client.create_import_job(request).await?);
     };
     let request = v1::GetImportJobRequest {
         import_job_id: id.0,

@@ -116,13 +116,15 @@ Example:
     Certificate(proof::CertificateArgs),
     /// Make own material a key, or a version of one
     #[command(after_help = "\
-The material goes into the cluster wrapped: RSA-OAEP with SHA-256, then AES-KWP. What the file is to
-hold: of symmetric keys the 32 bytes, of others the private key as PKCS#8 (PEM or DER), and of
-ML-DSA-65 the 32 bytes of the seed.
+The material goes into the cluster wrapped: RSA-OAEP, then AES-KWP. What the file is to hold: of
+symmetric keys the 32 bytes (at protection hsm as many as the hash has: 48 of HMAC-SHA-384, 64 of
+HMAC-SHA-512), of others the private key as PKCS#8 (PEM or DER), and of ML-DSA-65 the 32 bytes of
+the seed. With --protection hsm it is unwrapped inside the HSM.
 
 Examples:
   conclave key import payments/ours --material key.bin                     wrap it here, and import it
   conclave key import releases/ours --algorithm ed25519 --material key.pem
+  conclave key import payments/inside --protection hsm --material key.bin
   conclave key import payments/ours --as-version --material next.bin       the next version
   conclave key import payments/ours --wrapped key.wrapped --job 8f14e45fceea167a5a36dedd4bea2543")]
     Import(import::ImportArgs),
