@@ -3,7 +3,7 @@
 use conclave_core::outcome::{ActionName, LimitedThing, Malformation};
 use conclave_core::{
     Algorithm, DataKeyId, Denial, Generation, ImportJobId, KeyName, KeyState, KeyringName, NodeId,
-    Operation, Purpose, Refusal, TimeMs, Transition, VersionNumber,
+    Operation, Protection, Purpose, Refusal, TimeMs, Transition, VersionNumber,
 };
 use conclave_crypto::CryptoError;
 use conclave_env::HsmError;
@@ -112,7 +112,17 @@ fn after(it: &ServiceError) -> Option<ServiceError> {
             hsm: "SoftHSM, token conclave-2".to_owned(),
             algorithm: Algorithm::Ed25519.as_str(),
         },
-        It::NotOffered { .. } => It::NotDestroyed(format!("key {key}")),
+        It::NotOffered { .. } => It::MethodNotOffered {
+            hsm: "SoftHSM, token conclave-2".to_owned(),
+            method: "RSA-OAEP-3072-SHA-256-AES-256",
+            instead: "it has RSA-OAEP-3072-SHA-1-AES-256".to_owned(),
+        },
+        It::MethodNotOffered { hsm, .. } => It::LabelNotOffered { hsm: hsm.clone() },
+        It::LabelNotOffered { hsm } => It::NotImported {
+            hsm: hsm.clone(),
+            algorithm: Algorithm::Ed25519.as_str(),
+        },
+        It::NotImported { .. } => It::NotDestroyed(format!("key {key}")),
         It::NotDestroyed(_) => It::Stopping,
         It::Stopping => It::Outdated,
         It::Outdated | It::Denied(_) | It::Refused(_) | It::Share(_) => return None,
@@ -214,7 +224,12 @@ fn after_refusal(it: &Refusal) -> Option<Refusal> {
             id,
             keyring: KeyringName::new("orders").expect("it is one"),
         },
-        It::ImportJobElsewhere { .. } => return None,
+        It::ImportJobElsewhere { .. } => It::ImportJobProtection {
+            id,
+            protection: Protection::Software,
+            asked: Protection::Hsm,
+        },
+        It::ImportJobProtection { .. } => return None,
     })
 }
 
