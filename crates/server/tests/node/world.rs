@@ -284,7 +284,7 @@ impl World {
                     .map(TokioIo::new)
             }
         });
-        let endpoint = Endpoint::from_static("http://node").timeout(Duration::from_secs(5));
+        let endpoint = Endpoint::from_static("http://node").timeout(Duration::from_secs(20));
         endpoint.connect_with_connector_lazy(connect)
     }
 

@@ -17,7 +17,7 @@ use tonic::{Response, Status};
 /// A key that is always ACTIVE, for what is re-encrypted from and to others.
 pub(super) const TARGET: &str = "demo/first";
 
-/// A large RSA key takes a second, and a call five at most.
+/// A large RSA key takes some seconds on a busy machine, and a call twenty at most.
 const CREATED_AT_ONCE: usize = 2;
 const DAY: i64 = 86_400;
 const DAY_MS: u64 = 86_400_000;
