@@ -136,6 +136,9 @@ impl Caller {
                 message,
             } => Ok(self.prove(request, *kind, (key, *version), message).await?),
             Asked::Check { proof, changed, .. } => Ok(self.check(request, *proof, *changed).await),
+            Asked::Share { kind, key, version } => {
+                Ok(self.share(request, *kind, (key, *version)).await)
+            }
             Asked::Random => Ok(self.random(request).await),
             Asked::GetKey { key } => {
                 let request = v1::GetKeyRequest {
@@ -220,6 +223,7 @@ impl Caller {
             | Asked::Prove { .. }
             | Asked::Check { .. }
             | Asked::Random
+            | Asked::Share { .. }
             | Asked::Register { .. }
             | Asked::OpenDataKey(_)
             | Asked::ProveRecord { .. }

@@ -52,6 +52,8 @@ impl Leaf {
                 | "VerifyMac"
                 | "Sign"
                 | "Verify"
+                | "DeriveSharedSecret"
+                | "Decapsulate"
         )
     }
 }

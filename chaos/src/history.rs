@@ -57,6 +57,15 @@ pub enum ProofKind {
     Signature,
 }
 
+/// How a secret is shared with a key's owner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SecretKind {
+    /// Agreed upon with a peer, the same one in all runs.
+    Agreed,
+    /// Opened from a ciphertext, the same one in all runs.
+    Decapsulated,
+}
+
 /// What is verified in the place of what was given out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Changed {
@@ -100,6 +109,15 @@ pub enum Answer {
     Verified,
     /// A data key that was registered.
     Registered(DataKeyPlace),
+    /// A secret that a key shares.
+    Secret {
+        /// Of which key.
+        key: String,
+        /// Of which version.
+        version: u32,
+        /// 32 bytes.
+        secret: Vec<u8>,
+    },
     /// A record of the audit log, with its proof.
     Included {
         /// Records of the log for which it is proved.
@@ -229,6 +247,7 @@ impl Answer {
             }
             Self::Sealed(given) => format!("sealed {}", given.len()),
             Self::Random(_) => "random bytes".to_owned(),
+            Self::Secret { version, .. } => format!("a secret of version {version}"),
             Self::Root { size, .. } => format!("root of {size}"),
             Self::Included { size, .. } => format!("proved in a log of {size}"),
             other => format!("{other:?}"),

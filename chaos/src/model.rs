@@ -51,6 +51,8 @@ fn purpose_for(operation: &str) -> Purpose {
     match operation {
         "GenerateMac" | "VerifyMac" => Purpose::Mac,
         "Sign" | "Verify" => Purpose::Sign,
+        "DeriveSharedSecret" => Purpose::Agree,
+        "Decapsulate" => Purpose::AsymmetricDecrypt,
         _ => Purpose::Encrypt,
     }
 }
@@ -137,9 +139,10 @@ impl Model {
             }
             "DecryptDataKey" if leaf.is_allowed() => self.judge_opening(record),
             "Encrypt" | "GenerateDataKey" | "GenerateMac" | "Sign" => {
-                self.judge_protection(record, history)
+                self.judge_choice(record, history, true)
             }
             "Decrypt" | "VerifyMac" | "Verify" | "DecryptDataKey" => self.judge_processing(record),
+            "DeriveSharedSecret" | "Decapsulate" => self.judge_choice(record, history, false),
             "ReEncrypt" => self.judge_re_encryption(record),
             "GenerateRandom" => self.judge_random(record),
             operation => match self.change(operation, record, history) {
@@ -210,15 +213,23 @@ impl Model {
         }
     }
 
-    /// New protection is under the primary version, unless the caller named another.
-    fn judge_protection(&self, record: &AuditRecord, history: &History) -> Result<(), Reason> {
+    /// What does not say its version is by the primary one, unless the caller named another. `protect`: it makes new
+    /// protection.
+    fn judge_choice(
+        &self,
+        record: &AuditRecord,
+        history: &History,
+        protect: bool,
+    ) -> Result<(), Reason> {
         let named = history
             .asked(&record.request_id)
             .and_then(|asked| match asked {
-                Asked::Encrypt { version, .. } | Asked::Prove { version, .. } => *version,
+                Asked::Encrypt { version, .. }
+                | Asked::Prove { version, .. }
+                | Asked::Share { version, .. } => *version,
                 _ => None,
             });
-        let what = (purpose_for(&record.operation), true);
+        let what = (purpose_for(&record.operation), protect);
         let chosen = self.decide(&record.principal, &record.key, named, what)?;
         if record.version != 0 && record.version != chosen {
             return Err("NOT_THE_PRIMARY_VERSION");

@@ -29,6 +29,10 @@ pub(crate) fn purpose_of(key: &str) -> Purpose {
         Purpose::Mac
     } else if last(key).starts_with("sign-") {
         Purpose::Sign
+    } else if last(key).starts_with("agree-") {
+        Purpose::Agree
+    } else if last(key).starts_with("kem-") {
+        Purpose::AsymmetricDecrypt
     } else {
         Purpose::Encrypt
     }
@@ -45,10 +49,9 @@ pub(crate) fn material_of(key: &str) -> (v1::Algorithm, v1::Protection) {
         Purpose::Encrypt if key.ends_with(|c: char| "048".contains(c)) => {
             (v1::Algorithm::Chacha20Poly1305, protection)
         }
-        // None of the names is for the last two.
-        Purpose::Encrypt | Purpose::AsymmetricDecrypt | Purpose::Agree => {
-            (v1::Algorithm::Aes256Gcm, protection)
-        }
+        Purpose::Encrypt => (v1::Algorithm::Aes256Gcm, protection),
+        Purpose::Agree => (v1::Algorithm::X25519, v1::Protection::Software),
+        Purpose::AsymmetricDecrypt => (v1::Algorithm::MlKem768, v1::Protection::Software),
         Purpose::Mac => {
             let algorithm = match digit(key) % 3 {
                 0 => v1::Algorithm::HmacSha256,

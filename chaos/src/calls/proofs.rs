@@ -1,11 +1,58 @@
-//! Codes and signatures: made, and verified.
+//! Codes and signatures: made, and verified; and secrets that keys share.
 
 use super::Caller;
 use crate::answers;
-use crate::history::{Answer, Changed, Proof, ProofId, ProofKind};
+use crate::history::{Answer, Changed, Proof, ProofId, ProofKind, SecretKind};
 use conclave_client::v1::{self, sign_request, verify_request};
 
+/// An X25519 public key as `SubjectPublicKeyInfo` (RFC 8410): that of RFC 7748 section 6.1, Bob's.
+const PEER: [u8; 44] = [
+    0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x6e, 0x03, 0x21, 0x00, 0xde, 0x9e, 0xdb, 0x7d,
+    0x7b, 0x7d, 0xc1, 0xb4, 0xd3, 0x5b, 0x61, 0xc2, 0xec, 0xe4, 0x35, 0x37, 0x3f, 0x83, 0x43, 0xc8,
+    0x5b, 0x78, 0x67, 0x4d, 0xad, 0xfc, 0x7e, 0x14, 0x6f, 0x88, 0x2b, 0x4f,
+];
+/// Bytes of a ciphertext of ML-KEM-768. Any opens, to a secret that depends on the key (FIPS 203 section 6.3).
+const CIPHERTEXT_BYTES: usize = 1_088;
+
 impl Caller {
+    pub(super) async fn share(
+        &self,
+        request: &[u8],
+        kind: SecretKind,
+        (key, version): (&str, Option<u32>),
+    ) -> Answer {
+        let (request_id, key) = (request.to_vec(), key.to_owned());
+        let version = version.unwrap_or(0);
+        let shared = match kind {
+            SecretKind::Agreed => {
+                let request = v1::DeriveSharedSecretRequest {
+                    request_id,
+                    key,
+                    version,
+                    peer_public_key: PEER.to_vec(),
+                };
+                self.client.derive_shared_secret(request).await
+            }
+            SecretKind::Decapsulated => {
+                let request = v1::DecapsulateRequest {
+                    request_id,
+                    key,
+                    version,
+                    ciphertext: vec![7; CIPHERTEXT_BYTES],
+                };
+                self.client.decapsulate(request).await
+            }
+        };
+        match shared {
+            Ok(shared) => Answer::Secret {
+                key: shared.key,
+                version: shared.version,
+                secret: shared.secret.expose().to_vec(),
+            },
+            Err(error) => answers::failure(&error),
+        }
+    }
+
     /// The answer, or (as the error) what was made.
     pub(super) async fn prove(
         &self,

@@ -1,6 +1,6 @@
 //! What clients ask for.
 
-use super::{Changed, DataKeyPlace, MessageId, ProofId, ProofKind, Right};
+use super::{Changed, DataKeyPlace, MessageId, ProofId, ProofKind, Right, SecretKind};
 use conclave_core::Transition;
 
 /// What a client asked for.
@@ -110,6 +110,15 @@ pub enum Asked {
         /// Of what.
         message: Vec<u8>,
     },
+    /// A secret that a key shares with somebody.
+    Share {
+        /// How.
+        kind: SecretKind,
+        /// Which key.
+        key: String,
+        /// `None`: the primary one.
+        version: Option<u32>,
+    },
     /// A code or a signature is verified, under the version that made it.
     Check {
         /// Which.
@@ -164,6 +173,10 @@ impl Asked {
                 ProofKind::Code => "VerifyMac",
                 ProofKind::Signature => "Verify",
             },
+            Self::Share { kind, .. } => match kind {
+                SecretKind::Agreed => "DeriveSharedSecret",
+                SecretKind::Decapsulated => "Decapsulate",
+            },
             Self::SetRotation { .. } => "SetKeyRotation",
             Self::Random => "GenerateRandom",
             Self::GetKey { .. } | Self::ReadRoot | Self::ProveRecord { .. } => return None,
@@ -191,6 +204,7 @@ impl Asked {
             | Self::Prove { .. }
             | Self::Check { .. }
             | Self::Random
+            | Self::Share { .. }
             | Self::Register { .. }
             | Self::OpenDataKey(_)
             | Self::ProveRecord { .. }

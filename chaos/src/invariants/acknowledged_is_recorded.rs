@@ -85,6 +85,9 @@ fn wanted(call: &Call, history: &History) -> Vec<(String, Option<u32>, Option<u6
         (Asked::Prove { key, .. }, Answer::Proved(id)) => {
             vec![(key.clone(), Some(history.proofs[id.0].version), Some(1))]
         }
+        (Asked::Share { key, .. }, Answer::Secret { version, .. }) => {
+            vec![(key.clone(), Some(*version), Some(1))]
+        }
         (Asked::Check { proof, .. }, _) => {
             let proof = &history.proofs[proof.0];
             vec![(proof.key.clone(), Some(proof.version), Some(1))]

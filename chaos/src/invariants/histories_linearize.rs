@@ -177,8 +177,9 @@ fn touched<'a>(call: &'a Call, history: &'a History) -> Vec<(&'a str, Option<u32
                 .map(|it| (it.key.as_str(), Some(it.version), None))
                 .collect()
         }
-        // Which version wraps a data key is not always answered.
-        Asked::Register { .. }
+        // Which version wraps a data key is not always answered; secrets are `secrets_are_alike`'s.
+        Asked::Share { .. }
+        | Asked::Register { .. }
         | Asked::OpenDataKey(_)
         | Asked::DeleteDataKey(_)
         | Asked::SetAlias { .. }

@@ -17,6 +17,7 @@ mod repeats_are_answered_alike;
 mod requests_take_effect_once;
 mod roots_are_of_the_leaves;
 mod rules_hold_in_place;
+mod secrets_are_alike;
 mod unseals_take_a_quorum;
 mod versions_are_given_once;
 
@@ -51,7 +52,7 @@ pub struct Invariant {
 }
 
 /// All properties of evidence.
-pub const OUTSIDE: [Invariant; 14] = [
+pub const OUTSIDE: [Invariant; 15] = [
     acknowledged_after_commit::INVARIANT,
     acknowledged_is_recorded::INVARIANT,
     histories_linearize::INVARIANT,
@@ -64,6 +65,7 @@ pub const OUTSIDE: [Invariant; 14] = [
     requests_take_effect_once::INVARIANT,
     roots_are_of_the_leaves::INVARIANT,
     rules_hold_in_place::INVARIANT,
+    secrets_are_alike::INVARIANT,
     unseals_take_a_quorum::INVARIANT,
     versions_are_given_once::INVARIANT,
 ];

@@ -68,6 +68,7 @@ fn concerns(call: &Call, leaf: &Leaf, evidence: &Evidence) -> bool {
         Asked::Encrypt { key, .. }
         | Asked::DataKey { key }
         | Asked::Register { key }
+        | Asked::Share { key, .. }
         | Asked::Prove { key, .. } => record.key == *key || record.alias == *key,
         Asked::OpenDataKey(place) => evidence.history.data_keys[place.0].key == record.key,
         Asked::Check { proof, .. } => evidence.history.proofs[proof.0].key == record.key,

@@ -10,9 +10,16 @@ use rand::seq::IndexedRandom as _;
 /// Aliases of a keyring, by these names.
 const ALIASES: [&str; 2] = ["alias-a", "alias-b"];
 
+/// Calls among which one looks for some that are under way.
+const RECENT: usize = 60;
+
 impl Worker {
-    /// Mostly what is recent, so that it meets changes that are under way.
+    /// Mostly what is recent, and often what somebody else has under way, so that they meet.
     pub(super) fn data_key(&mut self) -> Option<DataKeyPlace> {
+        let busy = self.shared.recorder.look(under_way);
+        if busy.is_some() && self.rng.random_ratio(1, 2) {
+            return busy;
+        }
         let count = self.shared.recorder.look(|history| history.data_keys.len());
         if count == 0 {
             return None;
@@ -54,6 +61,18 @@ impl Worker {
         let sequence = self.rng.random_range(0..known.checked_add(1)?);
         (sequence < known).then_some(Asked::ProveRecord { sequence })
     }
+}
+
+/// The registered data key of a call that is not answered yet.
+fn under_way(history: &History) -> Option<DataKeyPlace> {
+    let recent = history.calls.iter().rev().take(RECENT);
+    let mut open = recent.filter(|call| call.ended.is_none());
+    open.find_map(|call| {
+        let (Asked::OpenDataKey(place) | Asked::DeleteDataKey(place)) = &call.asked else {
+            return None;
+        };
+        Some(*place)
+    })
 }
 
 /// Whether somebody was told that the alias is there, and nobody that it is gone since.

@@ -1,13 +1,13 @@
 //! The kinds of calls that clients draw from.
 
 /// How many kinds of calls there are.
-pub(crate) const KINDS: usize = 33;
+pub(crate) const KINDS: usize = 35;
 /// Kinds that every seed calls: to create keys, and to encrypt.
 pub(crate) const INDISPENSABLE: [usize; 2] = [0, 8];
 /// How often each kind is called, before a seed weighs it.
 pub(crate) const BASE: [u32; KINDS] = [
     3, 3, 4, 6, 1, 2, 2, 2, 18, 14, 5, 5, 5, 4, 2, 8, 3, 2, 1, 2, 1, 6, 6, 6, 6, 3, 6, 9, 2, 3, 1,
-    8, 2,
+    8, 2, 4, 4,
 ];
 
 /// One kind of call, in the order of [`BASE`].
@@ -46,6 +46,8 @@ pub(crate) enum Kind {
     DeleteAlias,
     EncryptByAlias,
     ProveRecord,
+    Agree,
+    Decapsulate,
 }
 
 impl Kind {
@@ -83,6 +85,8 @@ impl Kind {
         Self::DeleteAlias,
         Self::EncryptByAlias,
         Self::ProveRecord,
+        Self::Agree,
+        Self::Decapsulate,
     ];
 
     /// Who calls it, as a rule.
@@ -113,6 +117,8 @@ impl Kind {
             | Self::Register
             | Self::OpenDataKey
             | Self::EncryptByAlias
+            | Self::Agree
+            | Self::Decapsulate
             | Self::ReEncrypt
             | Self::GenerateMac
             | Self::VerifyMac

@@ -1,7 +1,7 @@
 //! What clients ask for of codes and signatures.
 
 use super::workload::{Worker, canary};
-use crate::history::{Asked, Changed, ProofId, ProofKind};
+use crate::history::{Asked, Changed, ProofId, ProofKind, SecretKind};
 use conclave_core::Purpose;
 use rand::Rng as _;
 use rand::seq::IndexedRandom as _;
@@ -39,6 +39,18 @@ impl Worker {
             version,
             message,
         })
+    }
+
+    pub(super) fn share(&mut self, kind: SecretKind) -> Option<Asked> {
+        let key = self.key_for(match kind {
+            SecretKind::Agreed => Purpose::Agree,
+            SecretKind::Decapsulated => Purpose::AsymmetricDecrypt,
+        })?;
+        let version = self
+            .rng
+            .random_ratio(1, 3)
+            .then(|| self.rng.random_range(1..=3));
+        Some(Asked::Share { kind, key, version })
     }
 
     pub(super) fn check(&mut self, kind: ProofKind) -> Option<Asked> {

@@ -5,7 +5,7 @@ use super::machine::EPOCH_MS;
 use super::plan::{Stream, rng};
 use super::shared::{Shared, elapsed};
 use crate::calls::{Caller, Stopwatch};
-use crate::history::{Asked, CallId, History, MessageId, ProofKind, Right};
+use crate::history::{Asked, CallId, History, MessageId, ProofKind, Right, SecretKind};
 use crate::named::purpose_of;
 use conclave_core::{Purpose, Role, Transition};
 use rand::seq::IndexedRandom as _;
@@ -168,6 +168,8 @@ impl Worker {
                 self.encrypt_under(alias, 1)
             }
             Kind::ProveRecord => self.record()?,
+            Kind::Agree => self.share(SecretKind::Agreed)?,
+            Kind::Decapsulate => self.share(SecretKind::Decapsulated)?,
             Kind::GenerateMac => self.prove(ProofKind::Code)?,
             Kind::VerifyMac => self.check(ProofKind::Code)?,
             Kind::Sign => self.prove(ProofKind::Signature)?,
@@ -214,7 +216,8 @@ impl Worker {
 
     fn any_key(&mut self) -> String {
         let number = self.rng.random_range(0..self.shared.plan.keys);
-        let kind = ["k", "k", "k", "k", "mac-", "sign-"].choose(&mut self.rng);
+        let kind =
+            ["k", "k", "k", "k", "k", "mac-", "sign-", "agree-", "kem-"].choose(&mut self.rng);
         format!("{}/{}{number}", KEYRINGS[number % 2], kind.unwrap_or(&"k"))
     }
 

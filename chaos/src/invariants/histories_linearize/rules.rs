@@ -74,6 +74,7 @@ fn expected(step: &Step<'_>, object: &Object) -> Result<Object, &'static str> {
         | Asked::Grant(_)
         | Asked::Revoke(_)
         | Asked::Random
+        | Asked::Share { .. }
         | Asked::Register { .. }
         | Asked::OpenDataKey(_)
         | Asked::DeleteDataKey(_)
@@ -122,6 +123,7 @@ fn check_purpose(asked: &Asked) -> Result<(), &'static str> {
         | Asked::ReEncrypt { .. }
         | Asked::Check { .. }
         | Asked::Random
+        | Asked::Share { .. }
         | Asked::Register { .. }
         | Asked::OpenDataKey(_)
         | Asked::DeleteDataKey(_)
