@@ -265,6 +265,8 @@ impl TestNode {
             | Use::DeriveSharedSecret(_)
             | Use::BatchSign(_)
             | Use::BatchGenerateMac(_)
+            | Use::BatchVerify(_)
+            | Use::BatchReEncrypt(_)
             | Use::BatchVerifyMac(_) => {
                 panic!("not in these tests")
             }
@@ -412,6 +414,20 @@ impl CryptoService for Serving {
         &self,
         _: Request<v1::BatchSignRequest>,
     ) -> Result<Response<v1::BatchSignResponse>, Status> {
+        Err(Status::unimplemented("not in these tests"))
+    }
+
+    async fn batch_verify(
+        &self,
+        _: Request<v1::BatchVerifyRequest>,
+    ) -> Result<Response<v1::BatchVerifyResponse>, Status> {
+        Err(Status::unimplemented("not in these tests"))
+    }
+
+    async fn batch_re_encrypt(
+        &self,
+        _: Request<v1::BatchReEncryptRequest>,
+    ) -> Result<Response<v1::BatchReEncryptResponse>, Status> {
         Err(Status::unimplemented("not in these tests"))
     }
 

@@ -7,7 +7,9 @@ use crate::v1::{
     GenerateRandomResponse, SignRequest, SubmitShareRequest, VerifyMacRequest, VerifyRequest,
     sign_request, verify_request,
 };
-use crate::v1::{batch_generate_mac_request, batch_sign_request, batch_verify_mac_request};
+use crate::v1::{
+    batch_generate_mac_request, batch_sign_request, batch_verify_mac_request, batch_verify_request,
+};
 use std::fmt;
 
 /// In place of a secret of so many bytes.
@@ -206,6 +208,22 @@ impl fmt::Debug for batch_sign_request::Item {
     }
 }
 
+impl fmt::Debug for batch_verify_request::Item {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use batch_verify_request::item::Input;
+        let (message, digest) = match &self.input {
+            Some(Input::Message(message)) => (Some(message.as_slice()), None),
+            Some(Input::Digest(digest)) => (None, Some(digest.as_slice())),
+            None => (None, None),
+        };
+        let (input, shown) = show_input(message, digest);
+        f.debug_struct("Item")
+            .field(input, &shown)
+            .field("signature", &Redacted(self.signature.len()))
+            .finish()
+    }
+}
+
 impl fmt::Debug for batch_generate_mac_request::Item {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Item")
@@ -352,6 +370,10 @@ mod tests {
         assert_hidden(&format!("{item:?}"));
         let input = Some(batch_sign_request::item::Input::Digest(canary()));
         assert_hidden(&format!("{:?}", batch_sign_request::Item { input }));
+        let input = Some(batch_verify_request::item::Input::Message(canary()));
+        let signature = canary();
+        let item = batch_verify_request::Item { input, signature };
+        assert_hidden(&format!("{item:?}"));
     }
 
     fn collect(prefix: &str, messages: &[DescriptorProto], found: &mut Vec<String>) {
@@ -386,6 +408,7 @@ mod tests {
             "conclave.v1.BatchGenerateMacRequest.Item",
             "conclave.v1.BatchSignRequest.Item",
             "conclave.v1.BatchVerifyMacRequest.Item",
+            "conclave.v1.BatchVerifyRequest.Item",
             "conclave.v1.DecapsulateResponse",
             "conclave.v1.DecryptDataKeyResponse",
             "conclave.v1.DecryptResponse",

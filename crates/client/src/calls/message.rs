@@ -60,6 +60,7 @@ plain!(
 identified!(
     AsymmetricDecryptRequest,
     BatchDecryptRequest,
+    BatchReEncryptRequest,
     CancelRequest,
     CreateAliasRequest,
     CreateImportJobRequest,
@@ -136,22 +137,30 @@ macro_rules! batches {
 
 batches!(BatchGenerateMacRequest, BatchVerifyMacRequest);
 
-impl Message for v1::BatchSignRequest {
-    fn identify(&mut self, draw: impl FnOnce() -> Vec<u8>) {
-        if self.request_id.is_empty() {
-            self.request_id = draw();
-        }
-    }
+macro_rules! signing_batches {
+    ($($request:ident of $input:ident),+) => {
+        $(
+            impl Message for v1::$request {
+                fn identify(&mut self, draw: impl FnOnce() -> Vec<u8>) {
+                    if self.request_id.is_empty() {
+                        self.request_id = draw();
+                    }
+                }
 
-    fn wipe(&mut self) {
-        use v1::batch_sign_request::item::Input;
-        for item in &mut self.items {
-            if let Some(Input::Message(bytes) | Input::Digest(bytes)) = &mut item.input {
-                bytes.zeroize();
+                fn wipe(&mut self) {
+                    use v1::$input::item::Input;
+                    for item in &mut self.items {
+                        if let Some(Input::Message(bytes) | Input::Digest(bytes)) = &mut item.input {
+                            bytes.zeroize();
+                        }
+                    }
+                }
             }
-        }
-    }
+        )+
+    };
 }
+
+signing_batches!(BatchSignRequest of batch_sign_request, BatchVerifyRequest of batch_verify_request);
 
 impl Message for v1::BatchEncryptRequest {
     fn identify(&mut self, draw: impl FnOnce() -> Vec<u8>) {

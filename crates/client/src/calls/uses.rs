@@ -66,6 +66,7 @@ uses! {
     decrypt_data_key: DecryptDataKey(DecryptDataKeyRequest) -> DecryptDataKeyResponse;
     export_key: ExportKey(ExportKeyRequest) -> ExportKeyResponse;
     re_encrypt: ReEncrypt(ReEncryptRequest) -> ReEncryptResponse;
+    batch_re_encrypt: BatchReEncrypt(BatchReEncryptRequest) -> BatchReEncryptResponse;
     generate_random: GenerateRandom(GenerateRandomRequest) -> GenerateRandomResponse;
     generate_mac: GenerateMac(GenerateMacRequest) -> GenerateMacResponse;
     verify_mac: VerifyMac(VerifyMacRequest) -> VerifyMacResponse;
@@ -75,6 +76,7 @@ uses! {
     decapsulate: Decapsulate(DecapsulateRequest) -> DecapsulateResponse;
     derive_shared_secret: DeriveSharedSecret(DeriveSharedSecretRequest) -> DeriveSharedSecretResponse;
     batch_sign: BatchSign(BatchSignRequest) -> BatchSignResponse;
+    batch_verify: BatchVerify(BatchVerifyRequest) -> BatchVerifyResponse;
     batch_generate_mac: BatchGenerateMac(BatchGenerateMacRequest) -> BatchGenerateMacResponse;
     batch_verify_mac: BatchVerifyMac(BatchVerifyMacRequest) -> BatchVerifyMacResponse;
 }
@@ -144,6 +146,8 @@ plain! {
     export_key(ExportKeyRequest) -> ExportKeyResponse;
     /// Decrypts and encrypts inside the node.
     re_encrypt(ReEncryptRequest) -> ReEncryptResponse;
+    /// Decrypts and encrypts up to 1,024 items inside the node; each has its own result.
+    batch_re_encrypt(BatchReEncryptRequest) -> BatchReEncryptResponse;
     /// Random bytes of a node's HSM. Wipe them after use.
     generate_random(GenerateRandomRequest) -> GenerateRandomResponse;
     /// The message authentication code of up to 64 KiB. Keep the version that is answered with it.
@@ -156,6 +160,8 @@ plain! {
     verify(VerifyRequest) -> VerifyResponse;
     /// The signatures of up to 1,024 messages or digests; each has its own result.
     batch_sign(BatchSignRequest) -> BatchSignResponse;
+    /// Verifies up to 1,024 signatures; each has its own result.
+    batch_verify(BatchVerifyRequest) -> BatchVerifyResponse;
     /// The message authentication codes of up to 1,024 messages; each has its own result.
     batch_generate_mac(BatchGenerateMacRequest) -> BatchGenerateMacResponse;
     /// Verifies up to 1,024 codes; each has its own result.

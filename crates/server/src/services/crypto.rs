@@ -238,6 +238,13 @@ impl CryptoService for CryptoApi {
         single!(self, request, re_encrypt_one)
     }
 
+    async fn batch_re_encrypt(
+        &self,
+        request: Request<wire::BatchReEncryptRequest>,
+    ) -> Result<Response<wire::BatchReEncryptResponse>, Status> {
+        single!(self, request, re_encrypt_many)
+    }
+
     async fn generate_random(
         &self,
         request: Request<wire::GenerateRandomRequest>,
@@ -299,6 +306,13 @@ impl CryptoService for CryptoApi {
         request: Request<wire::BatchSignRequest>,
     ) -> Result<Response<wire::BatchSignResponse>, Status> {
         single!(self, request, sign_many)
+    }
+
+    async fn batch_verify(
+        &self,
+        request: Request<wire::BatchVerifyRequest>,
+    ) -> Result<Response<wire::BatchVerifyResponse>, Status> {
+        single!(self, request, verify_many)
     }
 
     async fn batch_generate_mac(

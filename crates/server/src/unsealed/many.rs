@@ -10,9 +10,13 @@ use conclave_crypto::sign::{Input, Scheme};
 use futures::{StreamExt as _, stream};
 
 type Made = Result<Vec<u8>, ServiceError>;
+type Verified = Result<(), ServiceError>;
 
 /// A message and its code.
 pub(crate) type Coded<'a> = (&'a [u8], &'a [u8]);
+
+/// What was signed, and its signature.
+pub(crate) type Signed<'a> = (Input<'a>, &'a [u8]);
 
 impl Ready<'_> {
     /// Signs each, in their order. Each fails as [`Ready::sign`] does.
@@ -37,6 +41,12 @@ impl Ready<'_> {
         }
     }
 
+    /// Verifies each input's signature, in their order. Each fails as [`Ready::verify`] does.
+    pub async fn verify_each(&self, scheme: Scheme, items: &[Signed<'_>]) -> Vec<Verified> {
+        let verify = |(input, signature): &Signed<'_>| self.verify(scheme, *input, signature);
+        parallel::each(items, verify).await
+    }
+
     /// The code of each message, in their order. Each fails as [`Ready::mac`] does.
     pub async fn mac_each(&self, messages: &[&[u8]]) -> Vec<Made> {
         let (Loaded::Software(material), Ok(hash)) = (&*self.loaded, self.mac_hash()) else {
@@ -51,7 +61,7 @@ impl Ready<'_> {
     }
 
     /// Verifies the code of each message, in their order. Each fails as [`Ready::verify_mac`] does.
-    pub async fn verify_mac_each(&self, items: &[Coded<'_>]) -> Vec<Result<(), ServiceError>> {
+    pub async fn verify_mac_each(&self, items: &[Coded<'_>]) -> Vec<Verified> {
         let (Loaded::Software(material), Ok(hash)) = (&*self.loaded, self.mac_hash()) else {
             let verified = items.iter().copied();
             let verified = verified.map(|(message, code)| self.verify_mac(message, code));

@@ -1,4 +1,4 @@
-//! Signatures and codes in batches: each item has its own result, and the audit log counts them.
+//! Batches: each item has its own result, and the audit log counts them.
 
 use crate::receiving::create;
 use crate::world::World;
@@ -222,4 +222,199 @@ async fn what_is_refused_is_refused_for_every_item() {
     world.fill_disk(true);
     let made = macs(&world, "demo/mac", vec![b"a".to_vec()]).await.unwrap();
     assert!(made[0].is_err(), "no code leaves without its record");
+}
+
+async fn verify_signatures(world: &World, items: Vec<(Input, Vec<u8>)>) -> Results {
+    use wire::batch_verify_request::item::Input as Given;
+    use wire::batch_verify_response::result::Result as It;
+    let item = |(input, signature)| wire::batch_verify_request::Item {
+        input: Some(match input {
+            Input::Message(message) => Given::Message(message),
+            Input::Digest(digest) => Given::Digest(digest),
+        }),
+        signature,
+    };
+    let request = wire::BatchVerifyRequest {
+        key: "demo/ec".to_owned(),
+        items: items.into_iter().map(item).collect(),
+        ..wire::BatchVerifyRequest::default()
+    };
+    let answer = world.crypto("app").batch_verify(request).await.unwrap();
+    let results = answer.into_inner().results.into_iter();
+    let results = results.map(|it| match it.result.unwrap() {
+        It::Ok(verified) => {
+            assert_eq!((verified.key.as_str(), verified.version), ("demo/ec", 1));
+            Ok(Vec::new())
+        }
+        It::Error(error) => Err(error.reason),
+    });
+    results.collect()
+}
+
+#[tokio::test]
+async fn wrong_signatures_are_recorded_beside_right_ones() {
+    let world = World::unsealed().await;
+    create(
+        &world,
+        "demo/ec",
+        Algorithm::EcdsaP256,
+        Protection::Software,
+    )
+    .await
+    .unwrap();
+    let inputs = vec![Some(message(b"a")), Some(message(b"b"))];
+    let made = sign(&world, "demo/ec", inputs).await.unwrap();
+    let (a, b) = (made[0].clone().unwrap(), made[1].clone().unwrap());
+    let before = world.log().await.len();
+    let items = vec![
+        (message(b"a"), a.clone()),
+        (message(b"a"), b.clone()),
+        (message(b"b"), b.clone()),
+        (Input::Digest(vec![7; 31]), a.clone()),
+        (message(b"b"), Vec::new()),
+        (message(vec![7; 65_537]), b.clone()),
+    ];
+    let wrong = || Err("SIGNATURE_INVALID".to_owned());
+    let invalid = || Err("INVALID_REQUEST".to_owned());
+    let expected = vec![
+        Ok(Vec::new()),
+        wrong(),
+        Ok(Vec::new()),
+        invalid(),
+        wrong(),
+        invalid(),
+    ];
+    assert_eq!(verify_signatures(&world, items).await, expected);
+    let told = counts([("Verify", "", 2), ("Verify", "SIGNATURE_INVALID", 2)]);
+    assert_eq!(counted(&world, before).await, told);
+
+    let before = world.log().await.len();
+    let all_wrong = vec![(message(b"a"), b), (message(b"b"), a)];
+    assert_eq!(verify_signatures(&world, all_wrong).await, vec![wrong(); 2]);
+    let told = counts([("Verify", "SIGNATURE_INVALID", 2)]);
+    assert_eq!(counted(&world, before).await, told);
+}
+
+/// Ciphertexts and their keys and versions, or the reason why not.
+type Moved = Vec<Result<(Vec<u8>, String, u32), String>>;
+
+async fn move_all(world: &World, request: wire::BatchReEncryptRequest) -> Result<Moved, Status> {
+    use wire::batch_re_encrypt_response::result::Result as It;
+    let answer = world.crypto("app").batch_re_encrypt(request).await?;
+    let results = answer.into_inner().results.into_iter();
+    let results = results.map(|it| match it.result.unwrap() {
+        It::Ok(moved) => Ok((moved.ciphertext, moved.key, moved.version)),
+        It::Error(error) => Err(error.reason),
+    });
+    Ok(results.collect())
+}
+
+fn moves(blobs: &[Vec<u8>]) -> wire::BatchReEncryptRequest {
+    let item = |ciphertext: &Vec<u8>| wire::batch_re_encrypt_request::Item {
+        ciphertext: ciphertext.clone(),
+        ..wire::batch_re_encrypt_request::Item::default()
+    };
+    wire::BatchReEncryptRequest {
+        items: blobs.iter().map(item).collect(),
+        ..wire::BatchReEncryptRequest::default()
+    }
+}
+
+#[tokio::test]
+async fn messages_of_several_versions_are_moved_in_one_call() {
+    let world = World::unsealed().await;
+    let (algorithm, software) = (Algorithm::Aes256Gcm, Protection::Software);
+    create(&world, "demo/second", algorithm, software)
+        .await
+        .unwrap();
+    let old = world.encrypt("app", "demo/first", b"a").await.unwrap();
+    let rotate = wire::RotateKeyRequest {
+        name: "demo/first".to_owned(),
+        ..wire::RotateKeyRequest::default()
+    };
+    world.keys("admin").rotate_key(rotate).await.unwrap();
+    let new = world.encrypt("app", "demo/first", b"b").await.unwrap();
+    let other = world.encrypt("app", "demo/second", b"c").await.unwrap();
+    let mut changed = old.clone();
+    *changed.last_mut().unwrap() ^= 1;
+    let blobs = [old, changed, other, b"nothing".to_vec(), new];
+
+    // Each stays under its key, in its primary version.
+    let before = world.log().await.len();
+    let moved = move_all(&world, moves(&blobs)).await.unwrap();
+    let invalid = Err("CIPHERTEXT_INVALID".to_owned());
+    for (place, (text, key, version)) in [
+        (0, (b"a", "demo/first", 2)),
+        (2, (b"c", "demo/second", 1)),
+        (4, (b"b", "demo/first", 2)),
+    ] {
+        let (blob, under, number) = moved[place].clone().unwrap();
+        assert_eq!((under.as_str(), number), (key, version));
+        assert_eq!(world.decrypt("app", &blob).await.unwrap(), text);
+    }
+    assert_eq!((&moved[1], &moved[3]), (&invalid, &invalid));
+    let opened = ("Decrypt", "", 3);
+    let told = counts([
+        ("ReEncrypt", "", 3),
+        ("ReEncrypt", "CIPHERTEXT_INVALID", 1),
+        opened,
+    ]);
+    assert_eq!(counted(&world, before).await, told);
+    let records = world.log().await.split_off(before);
+    let refused = records.iter().find(|it| !it.reason.is_empty()).unwrap();
+    assert_eq!(
+        (refused.key.as_str(), refused.version, refused.count),
+        ("demo/first", 1, 1)
+    );
+    assert_eq!(refused.destination_key, "demo/first");
+
+    // To one key, of another context: what they were bound to before does not open them any more.
+    let to = wire::BatchReEncryptRequest {
+        destination_key: "demo/second".to_owned(),
+        replace_context: true,
+        destination_context: [("year".to_owned(), "2030".to_owned())].into(),
+        ..moves(&blobs)
+    };
+    let moved = move_all(&world, to).await.unwrap();
+    for place in [0, 2, 4] {
+        let (blob, under, number) = moved[place].clone().unwrap();
+        assert_eq!((under.as_str(), number), ("demo/second", 1));
+        let refused = world.decrypt("app", &blob).await.unwrap_err();
+        assert_eq!(crate::world::reason(&refused), "CIPHERTEXT_INVALID");
+    }
+    assert_eq!((&moved[1], &moved[3]), (&invalid, &invalid));
+}
+
+#[tokio::test]
+async fn moves_of_many_messages_are_refused_as_those_of_one() {
+    let world = World::unsealed().await;
+    let blob = world.encrypt("app", "demo/first", b"a").await.unwrap();
+    let blobs = [blob];
+    let before = world.log().await.len();
+    let mut aad_alone = moves(&blobs);
+    aad_alone.items[0].destination_aad = b"x".to_vec();
+    assert_eq!(
+        move_all(&world, aad_alone).await.unwrap(),
+        [Err("INVALID_REQUEST".to_owned())]
+    );
+    let context_alone = wire::BatchReEncryptRequest {
+        destination_context: [("year".to_owned(), "2030".to_owned())].into(),
+        ..moves(&blobs)
+    };
+    for wrong in [context_alone, moves(&[]), moves(&vec![Vec::new(); 1_025])] {
+        let refused = move_all(&world, wrong).await.unwrap_err();
+        assert_eq!(refused.code(), Code::InvalidArgument, "{refused}");
+    }
+    assert_eq!(world.log().await.len(), before, "nothing was used");
+    let nowhere = wire::BatchReEncryptRequest {
+        destination_key: "demo/none".to_owned(),
+        ..moves(&blobs)
+    };
+    assert_eq!(
+        move_all(&world, nowhere).await.unwrap(),
+        [Err("KEY_NOT_FOUND".to_owned())]
+    );
+    world.fill_disk(true);
+    let moved = move_all(&world, moves(&blobs)).await.unwrap();
+    assert!(moved[0].is_err(), "no message leaves without its record");
 }

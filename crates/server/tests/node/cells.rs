@@ -1,6 +1,7 @@
 //! Every cell of operation, algorithm, protection and state, tried on a node and held against what is documented. What the
 //! node did is written to `docs/cells.md`, and must be what is there; `CONCLAVE_REWRITE_GOLDEN=1` has it written anew.
 
+mod batches;
 mod calls;
 mod document;
 mod spec;

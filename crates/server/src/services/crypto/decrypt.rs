@@ -25,7 +25,53 @@ pub(super) struct Item<'a> {
 type Opened = Result<wire::DecryptResponse, ServiceError>;
 
 /// A message's name for its key.
-type KeyRef = (KeyId, VersionNumber);
+pub(super) type KeyRef = (KeyId, VersionNumber);
+
+/// The places in a batch of the messages of each key version.
+pub(super) type Groups = BTreeMap<KeyRef, Vec<usize>>;
+
+/// What came of each item of a batch so far.
+pub(super) type Results<T> = Vec<Option<Result<T, ServiceError>>>;
+
+/// Parts a batch by the key versions of its messages. What is no message has its error already.
+pub(super) fn by_version<T>(items: &[Item<'_>]) -> (Groups, Results<T>) {
+    let mut groups = Groups::new();
+    let mut place_of = |(place, item): (usize, &Item<'_>)| match Header::parse(item.blob) {
+        Ok(header) => {
+            let group = groups.entry((header.key_id, header.version));
+            group.or_default().push(place);
+            None
+        }
+        Err(error) => Some(Err(ServiceError::Ciphertext(error))),
+    };
+    let results = items.iter().enumerate().map(&mut place_of).collect();
+    (groups, results)
+}
+
+/// The items at these places.
+pub(super) fn pick<T: Copy>(items: &[T], places: &[usize]) -> Vec<T> {
+    let picked = places.iter().filter_map(|place| items.get(*place));
+    picked.copied().collect()
+}
+
+/// Puts what came of a group in its places.
+pub(super) fn put<T>(
+    results: &mut Results<T>,
+    places: Vec<usize>,
+    group: Vec<Result<T, ServiceError>>,
+) {
+    for (place, came) in places.into_iter().zip(group) {
+        if let Some(result) = results.get_mut(place) {
+            *result = Some(came);
+        }
+    }
+}
+
+/// What came of all items, in their order.
+pub(super) fn all_of<T>(results: Results<T>) -> Vec<Result<T, ServiceError>> {
+    let came = |it: Option<_>| it.unwrap_or(Err(ServiceError::Contended));
+    results.into_iter().map(came).collect()
+}
 
 impl CryptoApi {
     /// Decrypts each item on its own; those of one key version share a decision and a record, and those of them that do
@@ -37,38 +83,15 @@ impl CryptoApi {
         context: &EncryptionContext,
         items: &[Item<'_>],
     ) -> Vec<Opened> {
-        let mut groups: BTreeMap<KeyRef, Vec<usize>> = BTreeMap::new();
-        let mut results: Vec<Option<Opened>> = Vec::with_capacity(items.len());
-        for (place, item) in items.iter().enumerate() {
-            match Header::parse(item.blob) {
-                Ok(header) => {
-                    groups
-                        .entry((header.key_id, header.version))
-                        .or_default()
-                        .push(place);
-                    results.push(None);
-                }
-                Err(error) => results.push(Some(Err(ServiceError::Ciphertext(error)))),
-            }
-        }
+        let (groups, mut results) = by_version(items);
         for (key, places) in groups {
-            let group: Vec<Item<'_>> = places
-                .iter()
-                .filter_map(|place| items.get(*place).copied())
-                .collect();
+            let group = pick(items, &places);
             let opened = self
                 .decrypt_group(caller, named, context, key, &group)
                 .await;
-            for (place, opened) in places.into_iter().zip(opened) {
-                if let Some(result) = results.get_mut(place) {
-                    *result = Some(opened);
-                }
-            }
+            put(&mut results, places, opened);
         }
-        results
-            .into_iter()
-            .map(|it| it.unwrap_or(Err(ServiceError::Contended)))
-            .collect()
+        all_of(results)
     }
 
     /// Messages of one key version: all are tried, then those that open and those that do not are recorded apart.
@@ -101,15 +124,15 @@ impl CryptoApi {
         let failures = opened.iter().filter(|it| it.is_err()).count();
         if failures > 0 {
             let record = Failures {
+                operation: Operation::Decrypt,
                 name: &name,
+                destination: None,
                 version: key.1,
                 context,
                 count: failures,
             };
-            match self.0.run_use(caller, record).await {
-                Err(error) if error.use_refusal() == Some(UseRefusal::CiphertextInvalid) => {}
-                Err(error) => return all(error),
-                Ok(()) => {}
+            if let Err(error) = self.record_failures_to_open(caller, record).await {
+                return all(error);
             }
         }
         let answer = |plaintext: SecretBytes| wire::DecryptResponse {
@@ -118,6 +141,18 @@ impl CryptoApi {
             version: key.1.0,
         };
         opened.into_iter().map(|it| it.map(answer)).collect()
+    }
+
+    /// Records that messages of a batch did not open.
+    pub(super) async fn record_failures_to_open(
+        &self,
+        caller: &Caller,
+        failures: Failures<'_>,
+    ) -> Result<(), ServiceError> {
+        match self.0.run_use(caller, failures).await {
+            Err(error) if error.use_refusal() == Some(UseRefusal::CiphertextInvalid) => Ok(()),
+            other => other,
+        }
     }
 
     /// The name of the key that a message was encrypted with. A node that lags catches up before it says that there is
@@ -219,11 +254,14 @@ impl Decryption<'_> {
 }
 
 /// The items of a batch that did not open, recorded beside those that did.
-struct Failures<'a> {
-    name: &'a KeyName,
-    version: VersionNumber,
-    context: &'a EncryptionContext,
-    count: usize,
+pub(super) struct Failures<'a> {
+    pub(super) operation: Operation,
+    pub(super) name: &'a KeyName,
+    pub(super) version: VersionNumber,
+    /// Where they would have gone.
+    pub(super) destination: Option<&'a KeyName>,
+    pub(super) context: &'a EncryptionContext,
+    pub(super) count: usize,
 }
 
 #[async_trait]
@@ -231,7 +269,7 @@ impl Use for Failures<'_> {
     type Result = ();
 
     fn operation(&self) -> Operation {
-        Operation::Decrypt
+        self.operation
     }
 
     fn context(&self) -> &EncryptionContext {
@@ -243,17 +281,22 @@ impl Use for Failures<'_> {
         replica: &Replica,
         _: &Unsealed,
     ) -> Result<Prepared<()>, ServiceError> {
-        let (key, access_revision) = replica.with_state(|state| {
+        let (key, destination, access_revision) = replica.with_state(|state| {
             let key = state.refused_key(self.name, Some(self.version));
-            (key, state.access().revision())
+            let destination = self.destination.map(|name| state.refused_key(name, None));
+            (key, destination, state.access().revision())
         });
         let result = Err(ServiceError::Ciphertext(CryptoError::DoesNotOpen));
-        Ok(Prepared::of(key, access_revision, self.count, result))
+        let prepared = Prepared::of(key, access_revision, self.count, result);
+        Ok(Prepared {
+            destination,
+            ..prepared
+        })
     }
 }
 
 /// Opens what opens. If nothing does, the use as a whole failed.
-async fn open_all(
+pub(super) async fn open_all(
     unsealed: &Unsealed,
     chosen: &Chosen,
     context: &EncryptionContext,

@@ -1,5 +1,5 @@
 //! Batches of signatures and of codes. All items are of one key version and share one decision; those that were done share
-//! a record, and those whose code is wrong another.
+//! a record, and those whose code or signature is wrong another.
 
 use super::sign::{self, Given};
 use super::{CryptoApi, check_items, check_size, item_error};
@@ -22,6 +22,8 @@ type Made = Result<Vec<u8>, ServiceError>;
 enum Task {
     /// By a scheme as the caller wrote it.
     Sign(i32, Vec<Given>),
+    /// As above, each with its signature.
+    Verify(i32, Vec<(Given, Vec<u8>)>),
     GenerateMac(Vec<Zeroizing<Vec<u8>>>),
     VerifyMac(Vec<(Zeroizing<Vec<u8>>, Vec<u8>)>),
 }
@@ -30,6 +32,7 @@ impl Task {
     fn operation(&self) -> Operation {
         match self {
             Self::Sign(..) => Operation::Sign,
+            Self::Verify(..) => Operation::Verify,
             Self::GenerateMac(_) => Operation::GenerateMac,
             Self::VerifyMac(_) => Operation::VerifyMac,
         }
@@ -38,13 +41,14 @@ impl Task {
     fn direction(&self) -> Direction {
         match self {
             Self::Sign(..) | Self::GenerateMac(_) => Direction::Protect,
-            Self::VerifyMac(_) => Direction::Process,
+            Self::Verify(..) | Self::VerifyMac(_) => Direction::Process,
         }
     }
 
     fn len(&self) -> usize {
         match self {
             Self::Sign(_, items) => items.len(),
+            Self::Verify(_, items) => items.len(),
             Self::GenerateMac(items) => items.len(),
             Self::VerifyMac(items) => items.len(),
         }
@@ -57,6 +61,12 @@ struct Done {
     scheme: Scheme,
     /// In the order of the items: a signature, a code, or nothing if one was verified. At least one was done.
     items: Vec<Made>,
+}
+
+/// What verifying makes.
+fn nothing(verified: Vec<Result<(), ServiceError>>) -> Vec<Made> {
+    let made = verified.into_iter().map(|it| it.map(|()| Vec::new()));
+    made.collect()
 }
 
 /// A batch under way.
@@ -74,7 +84,9 @@ struct Many<'a> {
 fn is_of_item(error: &ServiceError) -> bool {
     matches!(
         error,
-        ServiceError::MacInvalid { .. } | ServiceError::Invalid { .. }
+        ServiceError::MacInvalid { .. }
+            | ServiceError::SignatureInvalid { .. }
+            | ServiceError::Invalid { .. }
     )
 }
 
@@ -92,6 +104,14 @@ impl Many<'_> {
                 let inputs: Vec<_> = given.iter().map(Given::as_input).collect();
                 version.sign_each(scheme, &inputs).await
             }
+            Task::Verify(asked, given) => {
+                scheme = convert::scheme(*asked, chosen.algorithm)?;
+                let items: Vec<_> = given
+                    .iter()
+                    .map(|(given, signature)| (given.as_input(), signature.as_slice()))
+                    .collect();
+                nothing(version.verify_each(scheme, &items).await)
+            }
             Task::GenerateMac(messages) => {
                 let messages: Vec<&[u8]> = messages.iter().map(|it| it.as_slice()).collect();
                 version.mac_each(&messages).await
@@ -101,11 +121,7 @@ impl Many<'_> {
                     .iter()
                     .map(|(message, code)| (message.as_slice(), code.as_slice()))
                     .collect();
-                let verified = version.verify_mac_each(&items).await;
-                verified
-                    .into_iter()
-                    .map(|it| it.map(|()| Vec::new()))
-                    .collect()
+                nothing(version.verify_mac_each(&items).await)
             }
         };
         let failed = |it: &Made| it.as_ref().err().cloned();
@@ -176,7 +192,7 @@ impl Use for Many<'_> {
     }
 }
 
-/// The items of a batch whose code was wrong, recorded beside those that were done.
+/// The items of a batch whose code or signature was wrong, recorded beside those that were done.
 struct Failures<'a> {
     operation: Operation,
     name: &'a KeyName,
@@ -329,6 +345,40 @@ impl CryptoApi {
         });
         let results = results.collect();
         Ok(wire::BatchSignResponse { results })
+    }
+
+    pub(super) async fn verify_many(
+        &self,
+        caller: &Caller,
+        asked: wire::BatchVerifyRequest,
+    ) -> Result<wire::BatchVerifyResponse, ServiceError> {
+        use wire::batch_verify_request::item::Input;
+        use wire::batch_verify_response::{Result as Item, result};
+        check_items(asked.items.len())?;
+        let name = convert::key_name(&asked.key)?;
+        let given = asked.items.into_iter().map(|item| {
+            let given = item.input.map(|input| match input {
+                Input::Message(message) => Given::Message(message.into()),
+                Input::Digest(digest) => Given::Digest(digest.into()),
+            });
+            Ok((sign::checked(given)?, item.signature))
+        });
+        let (good, verdicts) = part(given);
+        let task = Task::Verify(asked.scheme, good);
+        let done = self.run_many(caller, &name, asked.version, &task).await;
+        let version = done.version;
+        let answer = |verified: Made| match verified {
+            Ok(_) => result::Result::Ok(wire::VerifyResponse {
+                key: name.to_string(),
+                version,
+            }),
+            Err(error) => result::Result::Error(item_error(&error)),
+        };
+        let results = merge(verdicts, done.items).map(|made| Item {
+            result: Some(answer(made)),
+        });
+        let results = results.collect();
+        Ok(wire::BatchVerifyResponse { results })
     }
 
     pub(super) async fn generate_macs(

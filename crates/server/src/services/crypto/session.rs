@@ -87,6 +87,9 @@ impl CryptoApi {
             }
             Use::ExportKey(it) => Done::ExportKey(Box::pin(self.export_one(caller, it)).await?),
             Use::ReEncrypt(it) => Done::ReEncrypt(Box::pin(self.re_encrypt_one(caller, it)).await?),
+            Use::BatchReEncrypt(it) => {
+                Done::BatchReEncrypt(Box::pin(self.re_encrypt_many(caller, it)).await?)
+            }
             Use::GenerateRandom(it) => {
                 Done::GenerateRandom(Box::pin(self.random(caller, it)).await?)
             }
@@ -106,6 +109,9 @@ impl CryptoApi {
                 Done::DeriveSharedSecret(Box::pin(self.derive_one(caller, it)).await?)
             }
             Use::BatchSign(it) => Done::BatchSign(Box::pin(self.sign_many(caller, it)).await?),
+            Use::BatchVerify(it) => {
+                Done::BatchVerify(Box::pin(self.verify_many(caller, it)).await?)
+            }
             Use::BatchGenerateMac(it) => {
                 Done::BatchGenerateMac(Box::pin(self.generate_macs(caller, it)).await?)
             }
@@ -127,6 +133,7 @@ fn request_id(asked: &use_request::Use) -> &[u8] {
         Use::DecryptDataKey(it) => &it.request_id,
         Use::ExportKey(it) => &it.request_id,
         Use::ReEncrypt(it) => &it.request_id,
+        Use::BatchReEncrypt(it) => &it.request_id,
         Use::GenerateRandom(it) => &it.request_id,
         Use::GenerateMac(it) => &it.request_id,
         Use::VerifyMac(it) => &it.request_id,
@@ -136,6 +143,7 @@ fn request_id(asked: &use_request::Use) -> &[u8] {
         Use::Decapsulate(it) => &it.request_id,
         Use::DeriveSharedSecret(it) => &it.request_id,
         Use::BatchSign(it) => &it.request_id,
+        Use::BatchVerify(it) => &it.request_id,
         Use::BatchGenerateMac(it) => &it.request_id,
         Use::BatchVerifyMac(it) => &it.request_id,
     }

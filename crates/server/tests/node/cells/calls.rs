@@ -1,5 +1,6 @@
 //! The calls of the table, as a client makes them.
 
+use super::batches;
 use super::spec::{Call, Holder, Outcome, Version};
 use super::subjects::{Subject, TARGET};
 use crate::world::{World, reason};
@@ -46,9 +47,9 @@ pub(super) async fn perform(
     let version = number(call, named);
     let done = match call {
         Call::Encrypt => encrypt(client, subject, version).await,
-        Call::BatchEncrypt => batch_encrypt(client, subject, version).await,
+        Call::BatchEncrypt => batches::encrypt(client, subject, version).await,
         Call::Decrypt => decrypt(client, subject).await,
-        Call::BatchDecrypt => batch_decrypt(client, subject).await,
+        Call::BatchDecrypt => batches::decrypt(client, subject).await,
         Call::GenerateDataKey => data_key(client, subject, false).await,
         Call::RegisterDataKey => data_key(client, subject, true).await,
         Call::DecryptDataKey => decrypt_data_key(client, subject).await,
@@ -60,10 +61,22 @@ pub(super) async fn perform(
             let from = subject.samples.of_target.clone();
             re_encrypt(client, from, subject.name.clone()).await
         }
+        Call::BatchReEncryptFrom => {
+            let from = subject.samples.ciphertext.clone();
+            batches::re_encrypt(client, from, TARGET.to_owned()).await
+        }
+        Call::BatchReEncryptTo => {
+            let from = subject.samples.of_target.clone();
+            batches::re_encrypt(client, from, subject.name.clone()).await
+        }
         Call::GenerateMac => generate_mac(client, subject, version).await,
+        Call::BatchGenerateMac => batches::generate_mac(client, subject, version).await,
         Call::VerifyMac => verify_mac(client, subject, version).await,
+        Call::BatchVerifyMac => batches::verify_mac(client, subject, version).await,
         Call::Sign => sign(client, subject, version).await,
+        Call::BatchSign => batches::sign(client, subject, version).await,
         Call::Verify => verify(client, subject, version).await,
+        Call::BatchVerify => batches::verify(client, subject, version).await,
         Call::AsymmetricDecrypt => asymmetric_decrypt(client, subject, version).await,
         Call::Decapsulate => decapsulate(client, subject, version).await,
         Call::DeriveSharedSecret => derive(client, subject, version).await,
@@ -76,7 +89,7 @@ pub(super) async fn perform(
 }
 
 /// A call failed, or the one item of a batch.
-enum Failed {
+pub(super) enum Failed {
     Call(Status),
     Item(wire::ItemError),
 }
@@ -87,7 +100,7 @@ impl From<Status> for Failed {
     }
 }
 
-type Crypto = CryptoServiceClient<Channel>;
+pub(super) type Crypto = CryptoServiceClient<Channel>;
 
 async fn encrypt(client: &mut Crypto, subject: &Subject, version: u32) -> Result<(), Failed> {
     let request = wire::EncryptRequest {
@@ -100,25 +113,6 @@ async fn encrypt(client: &mut Crypto, subject: &Subject, version: u32) -> Result
     Ok(())
 }
 
-async fn batch_encrypt(client: &mut Crypto, subject: &Subject, version: u32) -> Result<(), Failed> {
-    use wire::batch_encrypt_response::result::Result::{Error, Ok as Done};
-    let item = wire::batch_encrypt_request::Item {
-        plaintext: MESSAGE.to_vec(),
-        aad: Vec::new(),
-    };
-    let request = wire::BatchEncryptRequest {
-        key: subject.name.clone(),
-        version,
-        items: vec![item],
-        ..wire::BatchEncryptRequest::default()
-    };
-    let results = client.batch_encrypt(request).await?.into_inner().results;
-    match results.into_iter().next().unwrap().result.unwrap() {
-        Done(_) => Ok(()),
-        Error(error) => Err(Failed::Item(error)),
-    }
-}
-
 async fn decrypt(client: &mut Crypto, subject: &Subject) -> Result<(), Failed> {
     let request = wire::DecryptRequest {
         ciphertext: subject.samples.ciphertext.clone(),
@@ -126,24 +120,6 @@ async fn decrypt(client: &mut Crypto, subject: &Subject) -> Result<(), Failed> {
     };
     let opened = client.decrypt(request).await?.into_inner();
     assert_eq!(opened.plaintext, MESSAGE);
-    Ok(())
-}
-
-async fn batch_decrypt(client: &mut Crypto, subject: &Subject) -> Result<(), Failed> {
-    use wire::batch_decrypt_response::result::Result::{Error, Ok as Done};
-    let item = wire::batch_decrypt_request::Item {
-        ciphertext: subject.samples.ciphertext.clone(),
-        aad: Vec::new(),
-    };
-    let request = wire::BatchDecryptRequest {
-        items: vec![item],
-        ..wire::BatchDecryptRequest::default()
-    };
-    let results = client.batch_decrypt(request).await?.into_inner().results;
-    match results.into_iter().next().unwrap().result.unwrap() {
-        Done(opened) => assert_eq!(opened.plaintext, MESSAGE),
-        Error(error) => return Err(Failed::Item(error)),
-    }
     Ok(())
 }
 

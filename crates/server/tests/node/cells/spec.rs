@@ -63,10 +63,16 @@ pub(super) enum Call {
     DecryptDataKey,
     ReEncryptFrom,
     ReEncryptTo,
+    BatchReEncryptFrom,
+    BatchReEncryptTo,
     GenerateMac,
+    BatchGenerateMac,
     VerifyMac,
+    BatchVerifyMac,
     Sign,
+    BatchSign,
     Verify,
+    BatchVerify,
     AsymmetricDecrypt,
     Decapsulate,
     DeriveSharedSecret,
@@ -96,10 +102,16 @@ impl Call {
             Self::DecryptDataKey => "DecryptDataKey",
             Self::ReEncryptFrom => "ReEncrypt from it",
             Self::ReEncryptTo => "ReEncrypt to it",
+            Self::BatchReEncryptFrom => "BatchReEncrypt from it",
+            Self::BatchReEncryptTo => "BatchReEncrypt to it",
             Self::GenerateMac => "GenerateMac",
+            Self::BatchGenerateMac => "BatchGenerateMac",
             Self::VerifyMac => "VerifyMac",
+            Self::BatchVerifyMac => "BatchVerifyMac",
             Self::Sign => "Sign",
+            Self::BatchSign => "BatchSign",
             Self::Verify => "Verify",
+            Self::BatchVerify => "BatchVerify",
             Self::AsymmetricDecrypt => "AsymmetricDecrypt",
             Self::Decapsulate => "Decapsulate",
             Self::DeriveSharedSecret => "DeriveSharedSecret",
@@ -116,9 +128,13 @@ impl Call {
             | Self::RegisterDataKey
             | Self::DecryptDataKey
             | Self::ReEncryptFrom
-            | Self::ReEncryptTo => Purpose::Encrypt,
-            Self::GenerateMac | Self::VerifyMac => Purpose::Mac,
-            Self::Sign | Self::Verify => Purpose::Sign,
+            | Self::ReEncryptTo
+            | Self::BatchReEncryptFrom
+            | Self::BatchReEncryptTo => Purpose::Encrypt,
+            Self::GenerateMac | Self::BatchGenerateMac | Self::VerifyMac | Self::BatchVerifyMac => {
+                Purpose::Mac
+            }
+            Self::Sign | Self::BatchSign | Self::Verify | Self::BatchVerify => Purpose::Sign,
             Self::AsymmetricDecrypt | Self::Decapsulate => Purpose::AsymmetricDecrypt,
             Self::DeriveSharedSecret => Purpose::Agree,
         }
@@ -137,16 +153,25 @@ impl Call {
             Self::Encrypt
             | Self::BatchEncrypt
             | Self::GenerateMac
+            | Self::BatchGenerateMac
             | Self::VerifyMac
+            | Self::BatchVerifyMac
             | Self::Sign
+            | Self::BatchSign
             | Self::Verify
+            | Self::BatchVerify
             | Self::AsymmetricDecrypt
             | Self::Decapsulate
             | Self::DeriveSharedSecret => Version::Nameable,
-            Self::Decrypt | Self::BatchDecrypt | Self::DecryptDataKey | Self::ReEncryptFrom => {
-                Version::Given
-            }
-            Self::GenerateDataKey | Self::RegisterDataKey | Self::ReEncryptTo => Version::Primary,
+            Self::Decrypt
+            | Self::BatchDecrypt
+            | Self::DecryptDataKey
+            | Self::ReEncryptFrom
+            | Self::BatchReEncryptFrom => Version::Given,
+            Self::GenerateDataKey
+            | Self::RegisterDataKey
+            | Self::ReEncryptTo
+            | Self::BatchReEncryptTo => Version::Primary,
         }
     }
 
@@ -158,14 +183,20 @@ impl Call {
             | Self::GenerateDataKey
             | Self::RegisterDataKey
             | Self::ReEncryptTo
+            | Self::BatchReEncryptTo
             | Self::GenerateMac
-            | Self::Sign => true,
+            | Self::BatchGenerateMac
+            | Self::Sign
+            | Self::BatchSign => true,
             Self::Decrypt
             | Self::BatchDecrypt
             | Self::DecryptDataKey
             | Self::ReEncryptFrom
+            | Self::BatchReEncryptFrom
             | Self::VerifyMac
+            | Self::BatchVerifyMac
             | Self::Verify
+            | Self::BatchVerify
             | Self::AsymmetricDecrypt
             | Self::Decapsulate
             | Self::DeriveSharedSecret => false,
@@ -190,13 +221,18 @@ fn calls_of(operation: Operation) -> &'static [Call] {
         Operation::Decrypt => &[Call::Decrypt, Call::BatchDecrypt],
         Operation::GenerateDataKey => &[Call::GenerateDataKey, Call::RegisterDataKey],
         Operation::DecryptDataKey => &[Call::DecryptDataKey],
-        Operation::ReEncrypt => &[Call::ReEncryptFrom, Call::ReEncryptTo],
+        Operation::ReEncrypt => &[
+            Call::ReEncryptFrom,
+            Call::ReEncryptTo,
+            Call::BatchReEncryptFrom,
+            Call::BatchReEncryptTo,
+        ],
         // The one takes no key, the other is an admin's and of any purpose: `imports.rs` tries it.
         Operation::GenerateRandom | Operation::ExportKey => &[],
-        Operation::GenerateMac => &[Call::GenerateMac],
-        Operation::VerifyMac => &[Call::VerifyMac],
-        Operation::Sign => &[Call::Sign],
-        Operation::Verify => &[Call::Verify],
+        Operation::GenerateMac => &[Call::GenerateMac, Call::BatchGenerateMac],
+        Operation::VerifyMac => &[Call::VerifyMac, Call::BatchVerifyMac],
+        Operation::Sign => &[Call::Sign, Call::BatchSign],
+        Operation::Verify => &[Call::Verify, Call::BatchVerify],
         Operation::AsymmetricDecrypt => &[Call::AsymmetricDecrypt],
         Operation::Decapsulate => &[Call::Decapsulate],
         Operation::DeriveSharedSecret => &[Call::DeriveSharedSecret],
