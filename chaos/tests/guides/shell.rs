@@ -16,6 +16,8 @@ use tokio::time::timeout;
 /// Who is behind a `--profile` of the guides: as `cluster/dev/lib.sh` has them. Nobody has a role but what `make up` and the
 /// guides themselves grant.
 const PROFILES: [&str; 5] = ["app", "clerk", "lead", "migrator", "operator"];
+/// Of `cargo run … --example NAME` only the example is run: it is built.
+const CARGO: &str = "cargo() { \"$EXAMPLES/${*: -1}\"; }\n";
 /// How long a guide may take.
 const GUIDE_MAX: Duration = Duration::from_secs(60);
 
@@ -68,7 +70,7 @@ fn record(records: &TempDir, number: usize) -> Result<Option<(String, String)>> 
 
 /// Each command is read from a file of its own, as if it were typed: what it sets stays set.
 fn script(guide: &Guide, records: &Path) -> Result<String> {
-    let mut script = String::new();
+    let mut script = String::from(CARGO);
     for (number, step) in guide.steps.iter().enumerate() {
         let at = records.join(number.to_string()).display().to_string();
         fs::write(&at, format!("{}\n", step.command))?;
@@ -92,6 +94,7 @@ fn shell(cluster: &Cluster, home: &Path) -> Result<Command> {
     shell
         .env_clear()
         .env("PATH", format!("{}:{path}", bin.display()))
+        .env("EXAMPLES", bin.join("examples"))
         .env("HOME", home)
         .env("LC_ALL", "C.UTF-8")
         .env("CONCLAVE_ENDPOINTS", endpoints.join(","))

@@ -2,7 +2,10 @@
 
 use crate::error::ClientError;
 use crate::limits::{ATTEMPT_MAX, CONNECTIONS_MAX, DEADLINE_DEFAULT, ENDPOINTS_MAX};
+use conclave_env::os::{OsEntropy, TlsNetwork};
 use conclave_env::{Entropy, Network};
+use std::env;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,6 +44,39 @@ impl ClientConfig {
             connections: 1,
             shares_stream: true,
         }
+    }
+
+    /// As the command line's variables say it: the nodes in `CONCLAVE_ENDPOINTS`, parted by commas, and PEM files with the
+    /// authorities, our certificate and its private key in `CONCLAVE_CA`, `CONCLAVE_CERT` and `CONCLAVE_CERT_KEY`.
+    ///
+    /// # Errors
+    /// [`ClientError::Variable`] names one that is not set, [`ClientError::Tls`] says what is wrong with a file.
+    pub fn from_environment() -> Result<Self, ClientError> {
+        Self::from_variables(|name| env::var(name).ok())
+    }
+
+    fn from_variables(variable: impl Fn(&str) -> Option<String>) -> Result<Self, ClientError> {
+        let given = |name| {
+            let value = variable(name).filter(|value| !value.is_empty());
+            value.ok_or(ClientError::Variable { name })
+        };
+        let file = |name| given(name).map(PathBuf::from);
+        let endpoints = given("CONCLAVE_ENDPOINTS")?;
+        let endpoints = endpoints
+            .split(',')
+            .map(str::trim)
+            .filter(|one| !one.is_empty());
+        let endpoints = endpoints.map(str::to_owned).collect();
+        let (ca, cert) = (file("CONCLAVE_CA")?, file("CONCLAVE_CERT")?);
+        let network = TlsNetwork::from_files(&ca, &cert, &file("CONCLAVE_CERT_KEY")?);
+        let network = network.map_err(|error| ClientError::Tls {
+            problem: error.to_string(),
+        })?;
+        Ok(Self::new(
+            endpoints,
+            Arc::new(network),
+            Arc::new(OsEntropy::new()),
+        ))
     }
 
     /// With another deadline.
@@ -95,6 +131,34 @@ pub(crate) fn check_endpoint(endpoint: &str) -> Result<(), ClientError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_environment_lacks_is_named() {
+        let set = |names: &'static [&str]| {
+            let variable = |name: &str| names.contains(&name).then(|| "/nowhere".to_owned());
+            let Err(error) = ClientConfig::from_variables(variable) else {
+                panic!("there is no such file");
+            };
+            error.to_string()
+        };
+        for (names, missing) in [
+            (&[][..], "CONCLAVE_ENDPOINTS"),
+            (&["CONCLAVE_ENDPOINTS", "CONCLAVE_CA"], "CONCLAVE_CERT"),
+            (
+                &["CONCLAVE_ENDPOINTS", "CONCLAVE_CA", "CONCLAVE_CERT"],
+                "CONCLAVE_CERT_KEY",
+            ),
+        ] {
+            assert_eq!(set(names), format!("the variable {missing} is not set"));
+        }
+        let all = set(&[
+            "CONCLAVE_ENDPOINTS",
+            "CONCLAVE_CA",
+            "CONCLAVE_CERT",
+            "CONCLAVE_CERT_KEY",
+        ]);
+        assert!(all.contains("/nowhere cannot be read"), "{all}");
+    }
 
     #[test]
     fn endpoints_are_host_and_port() {

@@ -33,6 +33,18 @@ pub enum ClientError {
         /// How many were asked for.
         actual: usize,
     },
+    /// A variable of the environment that it takes.
+    #[error("the variable {name} is not set")]
+    Variable {
+        /// Which.
+        name: &'static str,
+    },
+    /// The files that say who calls, and whom it trusts, are no good.
+    #[error("{problem}")]
+    Tls {
+        /// Which one, and what to do about it.
+        problem: String,
+    },
     /// Input or output failed.
     #[error("{action}: {source}")]
     Io {
@@ -85,6 +97,8 @@ impl ClientError {
             Self::Call(call) => &call.reason,
             Self::Endpoint { .. } | Self::EndpointCount { .. } => "BAD_ENDPOINT",
             Self::ConnectionCount { .. } => "BAD_CONNECTION_COUNT",
+            Self::Variable { .. } => "BAD_ENVIRONMENT",
+            Self::Tls { .. } => "BAD_CREDENTIALS",
             Self::Io { .. } => "IO_FAILED",
             Self::NotACiphertext { .. } => "NOT_A_CIPHERTEXT",
             Self::ChunkDamaged { .. } => "CIPHERTEXT_INVALID",
@@ -101,6 +115,10 @@ impl ClientError {
             Self::Endpoint { .. } => "write host:port, as in 127.0.0.1:7101 or [::1]:7101",
             Self::EndpointCount { .. } => "name at least one node",
             Self::ConnectionCount { .. } => "one does for most programs, 8 for the busiest",
+            Self::Variable { .. } => "set it; docs/configuration.md says to what",
+            Self::Tls { .. } => {
+                "have a certificate issued for the program by the authority of the nodes"
+            }
             Self::Io { .. } => "check the path, the permissions and the room on the disk",
             Self::NotACiphertext { .. } => {
                 "give the whole output of an encrypt; if it is base64 text, say so (--base64)"
@@ -123,6 +141,8 @@ impl ClientError {
             Self::Endpoint { .. }
             | Self::EndpointCount { .. }
             | Self::ConnectionCount { .. }
+            | Self::Variable { .. }
+            | Self::Tls { .. }
             | Self::Io { .. }
             | Self::NotACiphertext { .. }
             | Self::ChunkDamaged { .. }
