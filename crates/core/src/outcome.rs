@@ -111,9 +111,7 @@ pub enum Refusal {
     #[error("the request is malformed: {0}")]
     Malformed(Malformation),
     /// The root key's custody is settled.
-    #[error(
-        "the root key is in custody already, and keys depend on it: use reshare or rotate-root"
-    )]
+    #[error("the root key is in custody already, and all keys depend on it: there is one ceremony")]
     CustodySettled,
     /// There is no custody.
     #[error("the root key has not been made yet: run `conclave custody init`")]
