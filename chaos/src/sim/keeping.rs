@@ -1,5 +1,6 @@
 //! What clients ask for of registered data keys, aliases and proofs.
 
+use super::kinds::Kind;
 use super::workload::Worker;
 use crate::history::{Asked, Call, DataKeyPlace, History};
 use crate::named::{keyring_of, purpose_of};
@@ -13,7 +14,47 @@ const ALIASES: [&str; 2] = ["alias-a", "alias-b"];
 /// Calls among which one looks for some that are under way.
 const RECENT: usize = 60;
 
+/// Calls for which data keys are wrapped anew, about, after a rotation.
+const AFTERMATH: u32 = 12;
+
 impl Worker {
+    /// What somebody does because of what others have under way: by chance alone they would hardly ever meet. A data key is
+    /// opened while it is deleted, an alias used while it is moved, and a key rotated while its data keys are wrapped anew.
+    pub(super) fn pursuit(&mut self) -> Option<Kind> {
+        let (deletes, moves) = self.shared.recorder.look(|history| {
+            let any = |is: fn(&Call) -> bool| open_calls(history).any(is);
+            let deletes = any(|it| matches!(it.asked, Asked::DeleteDataKey(_)));
+            let moves = any(|it| matches!(it.asked, Asked::SetAlias { moves: true, .. }));
+            (deletes, moves)
+        });
+        let rotates = self.shared.recorder.look(rewrapped).is_some();
+        if deletes && self.rng.random_ratio(1, 3) {
+            Some(Kind::OpenDataKey)
+        } else if moves && self.rng.random_ratio(1, 3) {
+            Some(Kind::EncryptByAlias)
+        } else if rotates && self.rng.random_ratio(1, AFTERMATH + 4) {
+            Some(Kind::Rotate)
+        } else {
+            None
+        }
+    }
+
+    /// A key, and that of which data keys are wrapped anew before others.
+    pub(super) fn key_to_rotate(&mut self) -> Option<String> {
+        let again = self.shared.recorder.look(rewrapped);
+        if again.is_some() {
+            return again;
+        }
+        if self.rng.random_ratio(1, 2) {
+            let place = self.data_key()?;
+            return self
+                .shared
+                .recorder
+                .look(|it| it.data_keys.get(place.0).map(|it| it.key.clone()));
+        }
+        self.known_key()
+    }
+
     /// Mostly what is recent, and often what somebody else has under way, so that they meet.
     pub(super) fn data_key(&mut self) -> Option<DataKeyPlace> {
         let busy = self.shared.recorder.look(under_way);
@@ -46,6 +87,11 @@ impl Worker {
 
     /// The name of an alias that there may be.
     pub(super) fn alias(&mut self) -> Option<String> {
+        let find = |history: &History| open_calls(history).find_map(set_alias);
+        let busy = self.shared.recorder.look(find);
+        if busy.is_some() && self.rng.random_ratio(1, 2) {
+            return busy;
+        }
         let key = self.key_for(Purpose::Encrypt)?;
         Some(self.alias_in(keyring_of(&key)))
     }
@@ -63,11 +109,36 @@ impl Worker {
     }
 }
 
+/// Recent calls that are not answered yet, the newest first.
+fn open_calls(history: &History) -> impl Iterator<Item = &Call> {
+    let recent = history.calls.iter().rev().take(RECENT);
+    recent.filter(|call| call.ended.is_none())
+}
+
+/// A key with registered data keys that somebody rotated just now.
+fn rewrapped(history: &History) -> Option<String> {
+    let recent = history.calls.iter().rev().zip(0..AFTERMATH);
+    let mut rotated = recent.filter_map(|(call, _)| {
+        let Asked::RotateKey { key } = &call.asked else {
+            return None;
+        };
+        Some(key)
+    });
+    rotated
+        .find(|key| history.data_keys.iter().any(|it| it.key == **key))
+        .cloned()
+}
+
+fn set_alias(call: &Call) -> Option<String> {
+    let Asked::SetAlias { alias, .. } = &call.asked else {
+        return None;
+    };
+    Some(alias.clone())
+}
+
 /// The registered data key of a call that is not answered yet.
 fn under_way(history: &History) -> Option<DataKeyPlace> {
-    let recent = history.calls.iter().rev().take(RECENT);
-    let mut open = recent.filter(|call| call.ended.is_none());
-    open.find_map(|call| {
+    open_calls(history).find_map(|call| {
         let (Asked::OpenDataKey(place) | Asked::DeleteDataKey(place)) = &call.asked else {
             return None;
         };

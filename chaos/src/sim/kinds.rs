@@ -6,7 +6,7 @@ pub(crate) const KINDS: usize = 35;
 pub(crate) const INDISPENSABLE: [usize; 2] = [0, 8];
 /// How often each kind is called, before a seed weighs it.
 pub(crate) const BASE: [u32; KINDS] = [
-    3, 3, 4, 6, 1, 2, 2, 2, 18, 14, 5, 5, 5, 4, 2, 8, 3, 2, 1, 2, 1, 6, 6, 6, 6, 3, 6, 9, 2, 3, 1,
+    3, 3, 4, 6, 1, 2, 2, 2, 18, 14, 5, 5, 5, 4, 2, 8, 3, 2, 1, 2, 1, 6, 6, 6, 6, 3, 6, 9, 5, 3, 1,
     8, 2, 4, 4,
 ];
 

@@ -79,7 +79,7 @@ impl Worker {
     }
 
     async fn work(&mut self) {
-        let kind = self.kind();
+        let kind = self.pursuit().unwrap_or_else(|| self.kind());
         let usual = kind.principal();
         // Now and then somebody else tries.
         let principal = if self.rng.random_ratio(1, 8) {
@@ -124,7 +124,7 @@ impl Worker {
         Some(match kind {
             Kind::Create => self.create(),
             Kind::Rotate => Asked::RotateKey {
-                key: self.known_key()?,
+                key: self.key_to_rotate()?,
             },
             Kind::Suspend => self.transition(Transition::Suspend)?,
             Kind::Resume => self.transition(Transition::Resume)?,
@@ -222,7 +222,7 @@ impl Worker {
     }
 
     /// A key that somebody was told exists; rarely any other.
-    fn known_key(&mut self) -> Option<String> {
+    pub(super) fn known_key(&mut self) -> Option<String> {
         if self.rng.random_ratio(1, 40) {
             return Some(self.any_key());
         }
