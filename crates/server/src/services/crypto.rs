@@ -4,6 +4,7 @@ mod data_key;
 mod decrypt;
 mod encrypt;
 mod export;
+mod items;
 mod mac;
 mod many;
 mod random;
@@ -17,9 +18,10 @@ use super::convert;
 use crate::caller::{Caller, Party};
 use crate::context::NodeContext;
 use crate::error::ServiceError;
-use crate::limits::{BATCH_ITEMS_MAX, PLAINTEXT_BYTES_MAX, RANDOM_BYTES_MAX};
+use crate::limits::{PLAINTEXT_BYTES_MAX, RANDOM_BYTES_MAX};
 use conclave_core::Operation;
 use conclave_proto::v1::{self as wire, crypto_service_server::CryptoService};
+use items::{answer_each, check_items};
 use std::sync::Arc;
 use tonic::{Request, Response, Status, Streaming};
 use zeroize::Zeroizing;
@@ -37,23 +39,6 @@ fn check_size(field: &'static str, bytes: &[u8], max: usize) -> Result<(), Servi
          `conclave encrypt` does"
     );
     Err(ServiceError::invalid(field, rule))
-}
-
-fn check_items(count: usize) -> Result<(), ServiceError> {
-    if (1..=BATCH_ITEMS_MAX).contains(&count) {
-        return Ok(());
-    }
-    let rule = format!("1 to {BATCH_ITEMS_MAX} items a call, {count} were given");
-    Err(ServiceError::invalid("items", rule))
-}
-
-/// A failed item of a batch, as the wire has it.
-fn item_error(error: &ServiceError) -> wire::ItemError {
-    wire::ItemError {
-        code: error.code().into(),
-        reason: error.reason().to_owned(),
-        message: error.to_string(),
-    }
 }
 
 impl CryptoApi {
@@ -118,7 +103,11 @@ impl CryptoApi {
             operation: Operation::Encrypt,
         };
         let results = self.encrypt_batch(caller, &under, asked.items).await;
-        Ok(wire::BatchEncryptResponse { results })
+        Ok(answer_each!(
+            BatchEncryptResponse,
+            batch_encrypt_response,
+            results
+        ))
     }
 
     async fn decrypt_many(
@@ -126,7 +115,6 @@ impl CryptoApi {
         caller: &Caller,
         asked: wire::BatchDecryptRequest,
     ) -> Result<wire::BatchDecryptResponse, ServiceError> {
-        use wire::batch_decrypt_response::{Result as Item, result};
         check_items(asked.items.len())?;
         let context = convert::context(asked.context)?;
         let named = convert::optional_key_name(&asked.key)?;
@@ -141,14 +129,11 @@ impl CryptoApi {
         let results = self
             .decrypt_items(caller, named.as_ref(), &context, &items)
             .await;
-        let wire_item = |opened: Result<wire::DecryptResponse, ServiceError>| Item {
-            result: Some(match opened {
-                Ok(opened) => result::Result::Ok(opened),
-                Err(error) => result::Result::Error(item_error(&error)),
-            }),
-        };
-        let results = results.into_iter().map(wire_item).collect();
-        Ok(wire::BatchDecryptResponse { results })
+        Ok(answer_each!(
+            BatchDecryptResponse,
+            batch_decrypt_response,
+            results
+        ))
     }
 
     async fn random(

@@ -1,6 +1,7 @@
 //! Decrypting one message or a batch of them. Key and version are found in each message.
 
 use super::CryptoApi;
+use super::items::{KeyRef, all_of, by_version, pick, put};
 use crate::caller::Caller;
 use crate::error::ServiceError;
 use crate::parallel;
@@ -13,7 +14,6 @@ use conclave_core::{
 use conclave_crypto::{CryptoError, Header, KeyMaterial, SecretBytes, message};
 use conclave_proto::v1 as wire;
 use conclave_raft::Replica;
-use std::collections::BTreeMap;
 
 /// One message.
 #[derive(Clone, Copy)]
@@ -23,55 +23,6 @@ pub(super) struct Item<'a> {
 }
 
 type Opened = Result<wire::DecryptResponse, ServiceError>;
-
-/// A message's name for its key.
-pub(super) type KeyRef = (KeyId, VersionNumber);
-
-/// The places in a batch of the messages of each key version.
-pub(super) type Groups = BTreeMap<KeyRef, Vec<usize>>;
-
-/// What came of each item of a batch so far.
-pub(super) type Results<T> = Vec<Option<Result<T, ServiceError>>>;
-
-/// Parts a batch by the key versions of its messages. What is no message has its error already.
-pub(super) fn by_version<T>(items: &[Item<'_>]) -> (Groups, Results<T>) {
-    let mut groups = Groups::new();
-    let mut place_of = |(place, item): (usize, &Item<'_>)| match Header::parse(item.blob) {
-        Ok(header) => {
-            let group = groups.entry((header.key_id, header.version));
-            group.or_default().push(place);
-            None
-        }
-        Err(error) => Some(Err(ServiceError::Ciphertext(error))),
-    };
-    let results = items.iter().enumerate().map(&mut place_of).collect();
-    (groups, results)
-}
-
-/// The items at these places.
-pub(super) fn pick<T: Copy>(items: &[T], places: &[usize]) -> Vec<T> {
-    let picked = places.iter().filter_map(|place| items.get(*place));
-    picked.copied().collect()
-}
-
-/// Puts what came of a group in its places.
-pub(super) fn put<T>(
-    results: &mut Results<T>,
-    places: Vec<usize>,
-    group: Vec<Result<T, ServiceError>>,
-) {
-    for (place, came) in places.into_iter().zip(group) {
-        if let Some(result) = results.get_mut(place) {
-            *result = Some(came);
-        }
-    }
-}
-
-/// What came of all items, in their order.
-pub(super) fn all_of<T>(results: Results<T>) -> Vec<Result<T, ServiceError>> {
-    let came = |it: Option<_>| it.unwrap_or(Err(ServiceError::Contended));
-    results.into_iter().map(came).collect()
-}
 
 impl CryptoApi {
     /// Decrypts each item on its own; those of one key version share a decision and a record, and those of them that do

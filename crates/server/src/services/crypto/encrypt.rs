@@ -1,6 +1,7 @@
 //! Encrypting one message or a batch of them under one key and context.
 
-use super::{CryptoApi, check_size, item_error};
+use super::items::{merge, part};
+use super::{CryptoApi, check_size};
 use crate::caller::Caller;
 use crate::error::ServiceError;
 use crate::limits::PLAINTEXT_BYTES_MAX;
@@ -158,57 +159,32 @@ impl CryptoApi {
         caller: &Caller,
         under: &Under<'_>,
         items: Vec<wire::batch_encrypt_request::Item>,
-    ) -> Vec<wire::batch_encrypt_response::Result> {
-        use wire::batch_encrypt_response::{Result as WireItem, result};
+    ) -> Vec<Result<wire::EncryptResponse, ServiceError>> {
         let items: Vec<_> = items
             .into_iter()
             .map(|it| (Zeroizing::new(it.plaintext), it.aad))
             .collect();
-        let checked: Vec<Result<Item<'_>, ServiceError>> = items
-            .iter()
-            .map(|(plaintext, aad)| {
-                check_size("plaintext", plaintext, PLAINTEXT_BYTES_MAX)?;
-                check_size("aad", aad, PLAINTEXT_BYTES_MAX)?;
-                Ok(Item { plaintext, aad })
-            })
-            .collect();
-        let mut good = Vec::with_capacity(checked.len());
-        let verdicts: Vec<Result<(), ServiceError>> = checked
-            .into_iter()
-            .map(|it| it.map(|item| good.push(item)))
-            .collect();
-        let mut sealed = if good.is_empty() {
+        let (good, verdicts) = part(items.iter().map(|(plaintext, aad)| {
+            check_size("plaintext", plaintext, PLAINTEXT_BYTES_MAX)?;
+            check_size("aad", aad, PLAINTEXT_BYTES_MAX)?;
+            Ok(Item { plaintext, aad })
+        }));
+        let sealed = if good.is_empty() {
             Err(ServiceError::Contended)
         } else {
-            self.encrypt_items(caller, under, &good).await.map(
-                |Sealed {
-                     key,
-                     version,
-                     blobs,
-                 }| {
-                    blobs
-                        .into_iter()
-                        .map(move |ciphertext| wire::EncryptResponse {
-                            ciphertext,
-                            key: key.clone(),
-                            version,
-                        })
-                },
-            )
+            self.encrypt_items(caller, under, &good).await
         };
-        let mut answer = |verdict: Result<(), ServiceError>| {
-            let sealed = verdict.and_then(|()| match &mut sealed {
-                Ok(sealed) => sealed.next().ok_or(ServiceError::Contended),
-                Err(error) => Err(error.clone()),
-            });
-            let result = match sealed {
-                Ok(sealed) => result::Result::Ok(sealed),
-                Err(error) => result::Result::Error(item_error(&error)),
-            };
-            WireItem {
-                result: Some(result),
+        let made = match sealed {
+            Ok(sealed) => {
+                let answer = |ciphertext| wire::EncryptResponse {
+                    ciphertext,
+                    key: sealed.key.clone(),
+                    version: sealed.version,
+                };
+                sealed.blobs.into_iter().map(answer).map(Ok).collect()
             }
+            Err(error) => good.iter().map(|_| Err(error.clone())).collect(),
         };
-        verdicts.into_iter().map(&mut answer).collect()
+        merge(verdicts, made).collect()
     }
 }

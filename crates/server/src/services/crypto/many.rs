@@ -1,8 +1,9 @@
 //! Batches of signatures and of codes. All items are of one key version and share one decision; those that were done share
 //! a record, and those whose code or signature is wrong another.
 
+use super::items::{answer_each, check_items, merge, part};
 use super::sign::{self, Given};
-use super::{CryptoApi, check_items, check_size, item_error};
+use super::{CryptoApi, check_size};
 use crate::caller::Caller;
 use crate::error::ServiceError;
 use crate::limits::PLAINTEXT_BYTES_MAX;
@@ -318,7 +319,6 @@ impl CryptoApi {
         asked: wire::BatchSignRequest,
     ) -> Result<wire::BatchSignResponse, ServiceError> {
         use wire::batch_sign_request::item::Input;
-        use wire::batch_sign_response::{Result as Item, result};
         check_items(asked.items.len())?;
         let name = convert::key_name(&asked.key)?;
         let given = asked.items.into_iter().map(|item| {
@@ -331,20 +331,15 @@ impl CryptoApi {
         let task = Task::Sign(asked.scheme, good);
         let done = self.run_many(caller, &name, asked.version, &task).await;
         let (version, scheme) = (done.version, done.scheme);
-        let answer = |made: Made| match made {
-            Ok(signature) => result::Result::Ok(wire::SignResponse {
+        let made = merge(verdicts, done.items).map(|made| {
+            made.map(|signature| wire::SignResponse {
                 signature,
                 key: name.to_string(),
                 version,
                 scheme,
-            }),
-            Err(error) => result::Result::Error(item_error(&error)),
-        };
-        let results = merge(verdicts, done.items).map(|made| Item {
-            result: Some(answer(made)),
+            })
         });
-        let results = results.collect();
-        Ok(wire::BatchSignResponse { results })
+        Ok(answer_each!(BatchSignResponse, batch_sign_response, made))
     }
 
     pub(super) async fn verify_many(
@@ -353,7 +348,6 @@ impl CryptoApi {
         asked: wire::BatchVerifyRequest,
     ) -> Result<wire::BatchVerifyResponse, ServiceError> {
         use wire::batch_verify_request::item::Input;
-        use wire::batch_verify_response::{Result as Item, result};
         check_items(asked.items.len())?;
         let name = convert::key_name(&asked.key)?;
         let given = asked.items.into_iter().map(|item| {
@@ -367,18 +361,17 @@ impl CryptoApi {
         let task = Task::Verify(asked.scheme, good);
         let done = self.run_many(caller, &name, asked.version, &task).await;
         let version = done.version;
-        let answer = |verified: Made| match verified {
-            Ok(_) => result::Result::Ok(wire::VerifyResponse {
+        let made = merge(verdicts, done.items).map(|made| {
+            made.map(|_| wire::VerifyResponse {
                 key: name.to_string(),
                 version,
-            }),
-            Err(error) => result::Result::Error(item_error(&error)),
-        };
-        let results = merge(verdicts, done.items).map(|made| Item {
-            result: Some(answer(made)),
+            })
         });
-        let results = results.collect();
-        Ok(wire::BatchVerifyResponse { results })
+        Ok(answer_each!(
+            BatchVerifyResponse,
+            batch_verify_response,
+            made
+        ))
     }
 
     pub(super) async fn generate_macs(
@@ -386,26 +379,24 @@ impl CryptoApi {
         caller: &Caller,
         asked: wire::BatchGenerateMacRequest,
     ) -> Result<wire::BatchGenerateMacResponse, ServiceError> {
-        use wire::batch_generate_mac_response::{Result as Item, result};
         check_items(asked.items.len())?;
         let name = convert::key_name(&asked.key)?;
         let (good, verdicts) = part(asked.items.into_iter().map(|item| message(item.message)));
         let task = Task::GenerateMac(good);
         let done = self.run_many(caller, &name, asked.version, &task).await;
         let version = done.version;
-        let answer = |made: Made| match made {
-            Ok(mac) => result::Result::Ok(wire::GenerateMacResponse {
+        let made = merge(verdicts, done.items).map(|made| {
+            made.map(|mac| wire::GenerateMacResponse {
                 mac,
                 key: name.to_string(),
                 version,
-            }),
-            Err(error) => result::Result::Error(item_error(&error)),
-        };
-        let results = merge(verdicts, done.items).map(|made| Item {
-            result: Some(answer(made)),
+            })
         });
-        let results = results.collect();
-        Ok(wire::BatchGenerateMacResponse { results })
+        Ok(answer_each!(
+            BatchGenerateMacResponse,
+            batch_generate_mac_response,
+            made
+        ))
     }
 
     pub(super) async fn verify_macs(
@@ -413,7 +404,6 @@ impl CryptoApi {
         caller: &Caller,
         asked: wire::BatchVerifyMacRequest,
     ) -> Result<wire::BatchVerifyMacResponse, ServiceError> {
-        use wire::batch_verify_mac_response::{Result as Item, result};
         check_items(asked.items.len())?;
         let name = convert::key_name(&asked.key)?;
         let items = asked.items.into_iter();
@@ -421,18 +411,17 @@ impl CryptoApi {
         let task = Task::VerifyMac(good);
         let done = self.run_many(caller, &name, asked.version, &task).await;
         let version = done.version;
-        let answer = |verified: Made| match verified {
-            Ok(_) => result::Result::Ok(wire::VerifyMacResponse {
+        let made = merge(verdicts, done.items).map(|made| {
+            made.map(|_| wire::VerifyMacResponse {
                 key: name.to_string(),
                 version,
-            }),
-            Err(error) => result::Result::Error(item_error(&error)),
-        };
-        let results = merge(verdicts, done.items).map(|made| Item {
-            result: Some(answer(made)),
+            })
         });
-        let results = results.collect();
-        Ok(wire::BatchVerifyMacResponse { results })
+        Ok(answer_each!(
+            BatchVerifyMacResponse,
+            batch_verify_mac_response,
+            made
+        ))
     }
 }
 
@@ -440,22 +429,4 @@ fn message(bytes: Vec<u8>) -> Result<Zeroizing<Vec<u8>>, ServiceError> {
     let bytes = Zeroizing::new(bytes);
     check_size("message", &bytes, PLAINTEXT_BYTES_MAX)?;
     Ok(bytes)
-}
-
-/// The good items of a batch, and what is wrong with the others.
-fn part<T>(
-    items: impl Iterator<Item = Result<T, ServiceError>>,
-) -> (Vec<T>, Vec<Result<(), ServiceError>>) {
-    let mut good = Vec::new();
-    let verdicts = items.map(|it| it.map(|item| good.push(item))).collect();
-    (good, verdicts)
-}
-
-/// What came of each item, whether it was good or not.
-fn merge(verdicts: Vec<Result<(), ServiceError>>, made: Vec<Made>) -> impl Iterator<Item = Made> {
-    let mut made = made.into_iter();
-    let next = move |verdict: Result<(), ServiceError>| {
-        verdict.and_then(|()| made.next().unwrap_or(Err(ServiceError::Contended)))
-    };
-    verdicts.into_iter().map(next)
 }

@@ -1,7 +1,8 @@
 //! Re-encryption inside the node, of one message or a batch of them: the plaintext never leaves it.
 
-use super::decrypt::{self, Failures, KeyRef, all_of, by_version, open_all, pick, put};
-use super::{CryptoApi, check_size, encrypt, item_error};
+use super::decrypt::{self, Failures, open_all};
+use super::items::{KeyRef, all_of, answer_each, by_version, check_items, merge, part, pick, put};
+use super::{CryptoApi, check_size, encrypt};
 use crate::caller::Caller;
 use crate::error::ServiceError;
 use crate::limits::PLAINTEXT_BYTES_MAX;
@@ -109,36 +110,22 @@ impl CryptoApi {
         caller: &Caller,
         asked: wire::BatchReEncryptRequest,
     ) -> Result<wire::BatchReEncryptResponse, ServiceError> {
-        use wire::batch_re_encrypt_response::{Result as WireItem, result};
-        super::check_items(asked.items.len())?;
+        check_items(asked.items.len())?;
         let to = Destination::new(
             &asked.destination_key,
             asked.context,
             asked.destination_context,
             asked.replace_context,
         )?;
-        let mut good = Vec::with_capacity(asked.items.len());
-        let verdicts: Vec<Result<(), ServiceError>> = asked
-            .items
-            .iter()
-            .map(|it| to.item(&it.ciphertext, &it.aad, &it.destination_aad))
-            .map(|it| it.map(|item| good.push(item)))
-            .collect();
+        let items = asked.items.iter();
+        let items = items.map(|it| to.item(&it.ciphertext, &it.aad, &it.destination_aad));
+        let (good, verdicts) = part(items);
         let answers = self.re_encrypt_items(caller, &to, &good).await;
-        let mut answers = answers.into_iter();
-        let mut answer = |verdict: Result<(), ServiceError>| {
-            let answer: Answer =
-                verdict.and_then(|()| answers.next().unwrap_or(Err(ServiceError::Contended)));
-            let result = match answer {
-                Ok(moved) => result::Result::Ok(moved),
-                Err(error) => result::Result::Error(item_error(&error)),
-            };
-            WireItem {
-                result: Some(result),
-            }
-        };
-        let results = verdicts.into_iter().map(&mut answer).collect();
-        Ok(wire::BatchReEncryptResponse { results })
+        Ok(answer_each!(
+            BatchReEncryptResponse,
+            batch_re_encrypt_response,
+            merge(verdicts, answers)
+        ))
     }
 
     /// Each on its own; those of one key version share a decision and a record, and those of them that do not open share

@@ -11,6 +11,7 @@ use clap::Args;
 use conclave_client::proof::{Certified, ProofError, RecordProof};
 use conclave_client::store::v1::AuditRecord;
 use conclave_client::{ClientError, v1};
+use conclave_crypto::CryptoError;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use tokio::io::AsyncWriteExt as _;
@@ -90,16 +91,30 @@ async fn write(proofs: v1::RecordProofs, to: Option<&Path>) -> Result<(), CliErr
 
 pub(crate) fn verify(args: &VerifyArgs, session: &Session) -> Result<(), CliError> {
     let bytes = files::read(&args.file, PROOF_BYTES_MAX)?;
-    let proved = proved(&bytes, &args.verifier_key).map_err(|why| CliError::Proof {
-        path: args.file.clone(),
-        why,
-    })?;
+    let proved = proved(&bytes, &args.verifier_key).map_err(|why| refused(&args.file, why))?;
     let records: Vec<_> = proved.iter().map(|(record, _)| record.clone()).collect();
     let certified = Certified::by(&records).ok();
     session.output.print(
         || text(&proved, certified.as_ref()),
         || json(&proved, certified.as_ref()),
     )
+}
+
+fn refused(path: &Path, why: ProofError) -> CliError {
+    if let ProofError::Checkpoint {
+        why: why @ CryptoError::VerifierKey,
+        ..
+    } = &why
+    {
+        return CliError::Usage {
+            problem: why.to_string(),
+            remedy: "give the whole key, as `conclave audit root` prints it",
+        };
+    }
+    CliError::Proof {
+        path: path.to_owned(),
+        why,
+    }
 }
 
 type Proved = Vec<(AuditRecord, u64)>;
@@ -158,4 +173,23 @@ fn json(proved: &Proved, certified: Option<&Certified>) -> Value {
         "records": proved.iter().map(record).collect::<Vec<_>>(),
         "destroyed": destroyed,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_verifier_key_that_is_none_is_a_wrong_option() {
+        let of = |why| {
+            refused(
+                Path::new("a.tlog-proof"),
+                ProofError::Checkpoint { record: 5, why },
+            )
+        };
+        let wrong = of(CryptoError::VerifierKey);
+        assert!(matches!(&wrong, CliError::Usage { problem, .. } if problem.contains("NAME+HASH")));
+        let unsigned = of(CryptoError::Origin);
+        assert!(matches!(unsigned, CliError::Proof { .. }));
+    }
 }
