@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use subjects::{Subject, VERSION_STATES};
 
 /// Calls under way at once: equal refusals wait for each other for up to a second.
-const CALLS_AT_ONCE: usize = 512;
+const CALLS_AT_ONCE: usize = 2_048;
 
 /// The outcomes of one purpose: of a user, and of one who may use what is compromised.
 type Seen = BTreeMap<(KeyState, KeyState, Call), [Outcome; 2]>;
