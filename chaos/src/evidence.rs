@@ -45,6 +45,7 @@ impl Leaf {
             "Encrypt"
                 | "Decrypt"
                 | "GenerateDataKey"
+                | "GenerateDataKeyPair"
                 | "DecryptDataKey"
                 | "ReEncrypt"
                 | "GenerateRandom"

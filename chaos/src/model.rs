@@ -138,7 +138,7 @@ impl Model {
                 self.judge_registration(record)
             }
             "DecryptDataKey" if leaf.is_allowed() => self.judge_opening(record),
-            "Encrypt" | "GenerateDataKey" | "GenerateMac" | "Sign" => {
+            "Encrypt" | "GenerateDataKey" | "GenerateDataKeyPair" | "GenerateMac" | "Sign" => {
                 self.judge_choice(record, history, true)
             }
             "Decrypt" | "VerifyMac" | "Verify" | "DecryptDataKey" => self.judge_processing(record),

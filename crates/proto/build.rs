@@ -18,7 +18,7 @@ const FILES: [&str; 9] = [
 ];
 
 /// Messages that hold secrets: what they show of themselves is written by hand, in `src/redacted.rs`.
-const SECRET: [&str; 18] = [
+const SECRET: [&str; 19] = [
     ".conclave.v1.AsymmetricDecryptResponse",
     ".conclave.v1.BatchEncryptRequest.Item",
     ".conclave.v1.BatchGenerateMacRequest.Item",
@@ -30,6 +30,7 @@ const SECRET: [&str; 18] = [
     ".conclave.v1.DecryptResponse",
     ".conclave.v1.DeriveSharedSecretResponse",
     ".conclave.v1.EncryptRequest",
+    ".conclave.v1.GenerateDataKeyPairResponse",
     ".conclave.v1.GenerateDataKeyResponse",
     ".conclave.v1.GenerateMacRequest",
     ".conclave.v1.GenerateRandomResponse",

@@ -222,6 +222,11 @@ async fn uses(client: &Client, target: &Target<'_>) -> Vec<Made> {
         key: key.to_owned(),
         ..v1::VerifyMacRequest::default()
     };
+    let pair = v1::GenerateDataKeyPairRequest {
+        key: key.to_owned(),
+        algorithm: v1::Algorithm::Ed25519.into(),
+        ..v1::GenerateDataKeyPairRequest::default()
+    };
     let (draw, renew) = (requests::data_key(key), requests::re_encrypt(blob));
     let mut all = receiving(client, key).await;
     all.extend(batches::of_messages(client, target).await);
@@ -230,6 +235,10 @@ async fn uses(client: &Client, target: &Target<'_>) -> Vec<Made> {
         denied("Encrypt", client.encrypt(seal).await),
         denied("Decrypt", client.decrypt(open).await),
         denied("GenerateDataKey", client.generate_data_key(draw).await),
+        denied(
+            "GenerateDataKeyPair",
+            client.generate_data_key_pair(pair).await,
+        ),
         denied("ReEncrypt", client.re_encrypt(renew).await),
         denied("GenerateMac", client.generate_mac(make).await),
         denied("VerifyMac", client.verify_mac(verify).await),

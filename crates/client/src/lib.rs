@@ -24,7 +24,7 @@ mod session;
 #[cfg(test)]
 mod testing;
 
-pub use calls::{AuditTail, DataKey, Decrypted, SharedSecret};
+pub use calls::{AuditTail, DataKey, DataKeyPair, Decrypted, SharedSecret};
 pub use client::Client;
 pub use conclave_proto::{store, v1};
 pub use config::ClientConfig;

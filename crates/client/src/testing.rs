@@ -267,6 +267,7 @@ impl TestNode {
             | Use::BatchGenerateMac(_)
             | Use::BatchVerify(_)
             | Use::BatchReEncrypt(_)
+            | Use::GenerateDataKeyPair(_)
             | Use::BatchVerifyMac(_) => {
                 panic!("not in these tests")
             }
@@ -414,6 +415,13 @@ impl CryptoService for Serving {
         &self,
         _: Request<v1::BatchSignRequest>,
     ) -> Result<Response<v1::BatchSignResponse>, Status> {
+        Err(Status::unimplemented("not in these tests"))
+    }
+
+    async fn generate_data_key_pair(
+        &self,
+        _: Request<v1::GenerateDataKeyPairRequest>,
+    ) -> Result<Response<v1::GenerateDataKeyPairResponse>, Status> {
         Err(Status::unimplemented("not in these tests"))
     }
 

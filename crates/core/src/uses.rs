@@ -39,6 +39,8 @@ pub enum Operation {
     Decapsulate,
     /// Agrees upon a secret with the owner of another key.
     DeriveSharedSecret,
+    /// Makes a key pair for use outside.
+    GenerateDataKeyPair,
 }
 
 impl Operation {
@@ -59,6 +61,7 @@ impl Operation {
             Self::AsymmetricDecrypt => "AsymmetricDecrypt",
             Self::Decapsulate => "Decapsulate",
             Self::DeriveSharedSecret => "DeriveSharedSecret",
+            Self::GenerateDataKeyPair => "GenerateDataKeyPair",
         }
     }
 
@@ -68,6 +71,7 @@ impl Operation {
             Self::Encrypt
             | Self::Decrypt
             | Self::GenerateDataKey
+            | Self::GenerateDataKeyPair
             | Self::ReEncrypt
             | Self::DecryptDataKey => Some(Purpose::Encrypt),
             Self::GenerateMac | Self::VerifyMac => Some(Purpose::Mac),
@@ -88,6 +92,7 @@ impl Operation {
                 Self::Encrypt
                 | Self::Decrypt
                 | Self::GenerateDataKey
+                | Self::GenerateDataKeyPair
                 | Self::ReEncrypt
                 | Self::DecryptDataKey
                 | Self::ExportKey

@@ -3,9 +3,9 @@
 use crate::v1::batch_encrypt_request::Item;
 use crate::v1::{
     AsymmetricDecryptResponse, DecapsulateResponse, DecryptDataKeyResponse, DecryptResponse,
-    DeriveSharedSecretResponse, EncryptRequest, GenerateDataKeyResponse, GenerateMacRequest,
-    GenerateRandomResponse, SignRequest, SubmitShareRequest, VerifyMacRequest, VerifyRequest,
-    sign_request, verify_request,
+    DeriveSharedSecretResponse, EncryptRequest, GenerateDataKeyPairResponse,
+    GenerateDataKeyResponse, GenerateMacRequest, GenerateRandomResponse, SignRequest,
+    SubmitShareRequest, VerifyMacRequest, VerifyRequest, sign_request, verify_request,
 };
 use crate::v1::{
     batch_generate_mac_request, batch_sign_request, batch_verify_mac_request, batch_verify_request,
@@ -185,6 +185,18 @@ impl fmt::Debug for DecapsulateResponse {
     }
 }
 
+impl fmt::Debug for GenerateDataKeyPairResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GenerateDataKeyPairResponse")
+            .field("private_key", &Redacted(self.private_key.len()))
+            .field("ciphertext", &Redacted(self.ciphertext.len()))
+            .field("public_key", &Redacted(self.public_key.len()))
+            .field("key", &self.key)
+            .field("version", &self.version)
+            .finish()
+    }
+}
+
 impl fmt::Debug for DeriveSharedSecretResponse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("DeriveSharedSecretResponse")
@@ -353,6 +365,11 @@ mod tests {
             ..DecapsulateResponse::default()
         };
         assert_hidden(&format!("{opened:?}"));
+        let pair = GenerateDataKeyPairResponse {
+            private_key: canary(),
+            ..GenerateDataKeyPairResponse::default()
+        };
+        assert_hidden(&format!("{pair:?}"));
         let agreed = DeriveSharedSecretResponse {
             shared_secret: canary(),
             ..DeriveSharedSecretResponse::default()
@@ -385,7 +402,14 @@ mod tests {
                 let named = |it: &&prost_types::FieldDescriptorProto| it.name() == *field;
                 message.field.iter().filter(named).any(is_bytes)
             };
-            let secret = ["plaintext", "random", "share", "message", "shared_secret"];
+            let secret = [
+                "plaintext",
+                "private_key",
+                "random",
+                "share",
+                "message",
+                "shared_secret",
+            ];
             if secret.iter().any(holds) {
                 found.push(name.clone());
             }
@@ -415,6 +439,7 @@ mod tests {
             "conclave.v1.DeriveSharedSecretResponse",
             "conclave.v1.EncryptRequest",
             "conclave.v1.EncryptedShare",
+            "conclave.v1.GenerateDataKeyPairResponse",
             "conclave.v1.GenerateDataKeyResponse",
             "conclave.v1.GenerateMacRequest",
             "conclave.v1.GenerateRandomResponse",

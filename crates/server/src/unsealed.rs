@@ -30,6 +30,7 @@ pub(crate) use inside_imports::ImportPlace;
 use pairs::PairKind;
 pub(crate) use ready::Ready;
 pub(crate) use receiving::Receiving;
+pub(crate) use signing::pair_for_outside;
 use signing::signing_kind;
 use std::sync::Arc;
 

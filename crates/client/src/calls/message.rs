@@ -73,6 +73,7 @@ identified!(
     DeriveSharedSecretRequest,
     EncryptRequest wipes plaintext,
     ExportKeyRequest,
+    GenerateDataKeyPairRequest,
     GenerateDataKeyRequest,
     GenerateMacRequest wipes message,
     GenerateRandomRequest,

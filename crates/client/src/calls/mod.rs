@@ -11,7 +11,7 @@ mod uses;
 pub use audit::AuditTail;
 pub(crate) use message::Message;
 pub(crate) use uses::Use;
-pub use uses::{DataKey, Decrypted, SharedSecret};
+pub use uses::{DataKey, DataKeyPair, Decrypted, SharedSecret};
 
 /// Writes a method for each unary call of one service.
 macro_rules! unary {

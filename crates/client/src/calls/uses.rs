@@ -63,6 +63,7 @@ uses! {
     batch_encrypt: BatchEncrypt(BatchEncryptRequest) -> BatchEncryptResponse;
     batch_decrypt: BatchDecrypt(BatchDecryptRequest) -> BatchDecryptResponse;
     generate_data_key: GenerateDataKey(GenerateDataKeyRequest) -> GenerateDataKeyResponse;
+    generate_data_key_pair: GenerateDataKeyPair(GenerateDataKeyPairRequest) -> GenerateDataKeyPairResponse;
     decrypt_data_key: DecryptDataKey(DecryptDataKeyRequest) -> DecryptDataKeyResponse;
     export_key: ExportKey(ExportKeyRequest) -> ExportKeyResponse;
     re_encrypt: ReEncrypt(ReEncryptRequest) -> ReEncryptResponse;
@@ -113,6 +114,20 @@ pub struct DataKey {
     pub version: u32,
     /// Of a registered data key: 16 bytes.
     pub id: Option<Vec<u8>>,
+}
+
+/// A fresh key pair for use outside the cluster.
+pub struct DataKeyPair {
+    /// PKCS#8 in DER, in clear; empty if asked for without.
+    pub private_key: SecretBytes,
+    /// The private key encrypted under the key, to be kept.
+    pub ciphertext: Vec<u8>,
+    /// `SubjectPublicKeyInfo` in DER.
+    pub public_key: Vec<u8>,
+    /// The key's name.
+    pub key: String,
+    /// The key version's number.
+    pub version: u32,
 }
 
 /// Writes a method for each use whose answer is handed on as it is.
@@ -262,6 +277,24 @@ impl Client {
             key: answer.key,
             version: answer.version,
             id: (!answer.data_key_id.is_empty()).then_some(answer.data_key_id),
+        })
+    }
+
+    /// Draws a key pair. [`Client::decrypt`] opens its ciphertext.
+    ///
+    /// # Errors
+    /// [`ClientError::Call`] if the cluster refuses, or no node answers in time.
+    pub async fn generate_data_key_pair(
+        &self,
+        request: v1::GenerateDataKeyPairRequest,
+    ) -> Result<DataKeyPair, ClientError> {
+        let mut answer = self.use_key(request).await?;
+        Ok(DataKeyPair {
+            private_key: SecretBytes::from_vec(mem::take(&mut answer.private_key)),
+            ciphertext: answer.ciphertext,
+            public_key: answer.public_key,
+            key: answer.key,
+            version: answer.version,
         })
     }
 }

@@ -32,10 +32,11 @@ const ALGORITHMS: [Algorithm; 21] = [
 ];
 
 /// Every operation that takes a key, and how many of the algorithms above it takes.
-const OPERATIONS: [(Operation, usize); 11] = [
+const OPERATIONS: [(Operation, usize); 12] = [
     (Operation::Encrypt, 2),
     (Operation::Decrypt, 2),
     (Operation::GenerateDataKey, 2),
+    (Operation::GenerateDataKeyPair, 2),
     (Operation::ReEncrypt, 2),
     (Operation::GenerateMac, 3),
     (Operation::VerifyMac, 3),

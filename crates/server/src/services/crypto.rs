@@ -1,6 +1,7 @@
 //! `CryptoService`: uses of keys.
 
 mod data_key;
+mod data_key_pair;
 mod decrypt;
 mod encrypt;
 mod export;
@@ -200,6 +201,13 @@ impl CryptoService for CryptoApi {
         request: Request<wire::GenerateDataKeyRequest>,
     ) -> Result<Response<wire::GenerateDataKeyResponse>, Status> {
         single!(self, request, data_key)
+    }
+
+    async fn generate_data_key_pair(
+        &self,
+        request: Request<wire::GenerateDataKeyPairRequest>,
+    ) -> Result<Response<wire::GenerateDataKeyPairResponse>, Status> {
+        single!(self, request, data_key_pair)
     }
 
     async fn decrypt_data_key(

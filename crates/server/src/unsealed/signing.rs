@@ -61,6 +61,26 @@ pub(super) async fn generate(
     Ok((private, signing.public_key().spki()))
 }
 
+/// A new key pair as other systems read it: PKCS#8 and `SubjectPublicKeyInfo`, both in DER.
+///
+/// # Errors
+/// [`ServiceError::Invalid`] if the algorithm has no such pairs; as the HSM has them.
+pub(crate) async fn pair_for_outside(
+    env: &Env,
+    algorithm: Algorithm,
+) -> Result<(PrivateMaterial, Vec<u8>), ServiceError> {
+    // A private key of ML-DSA is its seed, which is no PKCS#8.
+    let kind = signing_kind(algorithm).filter(|kind| *kind != KeyKind::MlDsa65);
+    let kind = kind.ok_or_else(|| {
+        let rule =
+            "a data key pair is of ED25519, ECDSA_P256, ECDSA_P384, RSA_2048, RSA_3072 or RSA_4096";
+        ServiceError::invalid("algorithm", rule)
+    })?;
+    let (stored, public) = generate(env, kind).await?;
+    let private = sign::export(kind, &stored).map_err(failed)?;
+    Ok((private, public))
+}
+
 /// Makes a private key ready to sign and to verify.
 ///
 /// # Errors

@@ -82,6 +82,9 @@ impl CryptoApi {
             Use::GenerateDataKey(it) => {
                 Done::GenerateDataKey(Box::pin(self.data_key(caller, it)).await?)
             }
+            Use::GenerateDataKeyPair(it) => {
+                Done::GenerateDataKeyPair(Box::pin(self.data_key_pair(caller, it)).await?)
+            }
             Use::DecryptDataKey(it) => {
                 Done::DecryptDataKey(Box::pin(self.open_data_key(caller, it)).await?)
             }
@@ -130,6 +133,7 @@ fn request_id(asked: &use_request::Use) -> &[u8] {
         Use::BatchEncrypt(it) => &it.request_id,
         Use::BatchDecrypt(it) => &it.request_id,
         Use::GenerateDataKey(it) => &it.request_id,
+        Use::GenerateDataKeyPair(it) => &it.request_id,
         Use::DecryptDataKey(it) => &it.request_id,
         Use::ExportKey(it) => &it.request_id,
         Use::ReEncrypt(it) => &it.request_id,

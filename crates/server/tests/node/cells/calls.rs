@@ -12,7 +12,7 @@ use tonic::{Code, Status};
 pub(super) const MESSAGE: &[u8] = b"cell";
 
 /// Connections of each caller, on each of which the node works at up to 256 calls.
-const CONNECTIONS: usize = 4;
+const CONNECTIONS: usize = 8;
 
 /// The callers' connections.
 pub(super) struct Clients(Vec<(Holder, Vec<CryptoServiceClient<Channel>>)>);
@@ -52,6 +52,7 @@ pub(super) async fn perform(
         Call::BatchDecrypt => batches::decrypt(client, subject).await,
         Call::GenerateDataKey => data_key(client, subject, false).await,
         Call::RegisterDataKey => data_key(client, subject, true).await,
+        Call::GenerateDataKeyPair => data_key_pair(client, subject).await,
         Call::DecryptDataKey => decrypt_data_key(client, subject).await,
         Call::ReEncryptFrom => {
             let from = subject.samples.ciphertext.clone();
@@ -130,6 +131,16 @@ async fn data_key(client: &mut Crypto, subject: &Subject, register: bool) -> Res
         ..wire::GenerateDataKeyRequest::default()
     };
     client.generate_data_key(request).await?;
+    Ok(())
+}
+
+async fn data_key_pair(client: &mut Crypto, subject: &Subject) -> Result<(), Failed> {
+    let request = wire::GenerateDataKeyPairRequest {
+        key: subject.name.clone(),
+        algorithm: wire::Algorithm::Ed25519.into(),
+        ..wire::GenerateDataKeyPairRequest::default()
+    };
+    client.generate_data_key_pair(request).await?;
     Ok(())
 }
 

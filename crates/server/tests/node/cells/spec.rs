@@ -60,6 +60,7 @@ pub(super) enum Call {
     BatchDecrypt,
     GenerateDataKey,
     RegisterDataKey,
+    GenerateDataKeyPair,
     DecryptDataKey,
     ReEncryptFrom,
     ReEncryptTo,
@@ -99,6 +100,7 @@ impl Call {
             Self::BatchDecrypt => "BatchDecrypt",
             Self::GenerateDataKey => "GenerateDataKey",
             Self::RegisterDataKey => "GenerateDataKey, registered",
+            Self::GenerateDataKeyPair => "GenerateDataKeyPair",
             Self::DecryptDataKey => "DecryptDataKey",
             Self::ReEncryptFrom => "ReEncrypt from it",
             Self::ReEncryptTo => "ReEncrypt to it",
@@ -126,6 +128,7 @@ impl Call {
             | Self::BatchDecrypt
             | Self::GenerateDataKey
             | Self::RegisterDataKey
+            | Self::GenerateDataKeyPair
             | Self::DecryptDataKey
             | Self::ReEncryptFrom
             | Self::ReEncryptTo
@@ -170,6 +173,7 @@ impl Call {
             | Self::BatchReEncryptFrom => Version::Given,
             Self::GenerateDataKey
             | Self::RegisterDataKey
+            | Self::GenerateDataKeyPair
             | Self::ReEncryptTo
             | Self::BatchReEncryptTo => Version::Primary,
         }
@@ -182,6 +186,7 @@ impl Call {
             | Self::BatchEncrypt
             | Self::GenerateDataKey
             | Self::RegisterDataKey
+            | Self::GenerateDataKeyPair
             | Self::ReEncryptTo
             | Self::BatchReEncryptTo
             | Self::GenerateMac
@@ -220,6 +225,7 @@ fn calls_of(operation: Operation) -> &'static [Call] {
         Operation::Encrypt => &[Call::Encrypt, Call::BatchEncrypt],
         Operation::Decrypt => &[Call::Decrypt, Call::BatchDecrypt],
         Operation::GenerateDataKey => &[Call::GenerateDataKey, Call::RegisterDataKey],
+        Operation::GenerateDataKeyPair => &[Call::GenerateDataKeyPair],
         Operation::DecryptDataKey => &[Call::DecryptDataKey],
         Operation::ReEncrypt => &[
             Call::ReEncryptFrom,
@@ -245,7 +251,8 @@ fn next_operation(after: Option<Operation>) -> Option<Operation> {
         None => Some(Operation::Encrypt),
         Some(Operation::Encrypt) => Some(Operation::Decrypt),
         Some(Operation::Decrypt) => Some(Operation::GenerateDataKey),
-        Some(Operation::GenerateDataKey) => Some(Operation::DecryptDataKey),
+        Some(Operation::GenerateDataKey) => Some(Operation::GenerateDataKeyPair),
+        Some(Operation::GenerateDataKeyPair) => Some(Operation::DecryptDataKey),
         Some(Operation::DecryptDataKey) => Some(Operation::ReEncrypt),
         Some(Operation::ReEncrypt) => Some(Operation::GenerateMac),
         Some(Operation::GenerateMac) => Some(Operation::VerifyMac),

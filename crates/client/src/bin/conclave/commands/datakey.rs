@@ -11,10 +11,11 @@ use crate::session::Session;
 use crate::{show, table};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use conclave_client::{Client, ClientError, v1};
+use conclave_crypto::PublicKey;
 use serde_json::{Value, json};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use tokio::io::AsyncWriteExt as _;
 use zeroize::Zeroizing;
 
@@ -30,6 +31,14 @@ Examples:
 
 Without --plaintext-out or --output json the key in clear does not leave the cluster at all.")]
     Generate(GenerateArgs),
+    /// Draw a key pair
+    #[command(after_help = "\
+Examples:
+  conclave datakey generate-pair home/backup --algorithm ed25519 --public-out key.pem > key.wrapped
+  conclave decrypt --base64 --in key.wrapped --out key.der         the private key, PKCS#8 in DER
+
+Without --private-out the private key in clear does not leave the cluster at all.")]
+    GeneratePair(PairArgs),
     /// Open a registered data key
     #[command(
         after_help = "Example:\n  conclave datakey decrypt 8f14e45fceea167a5a36dedd4bea2543 --out key.bin"
@@ -80,6 +89,58 @@ pub(crate) struct GenerateArgs {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct PairArgs {
+    /// The key that the private key is encrypted under
+    #[arg(value_parser = key_name)]
+    key: String,
+    /// Of the pair
+    #[arg(long, value_enum)]
+    algorithm: PairAlgorithm,
+    /// A pair of the encryption context; repeat it for several
+    #[arg(long = "context", value_name = "NAME=VALUE", value_parser = pair)]
+    context: Vec<(String, String)>,
+    /// Write the public key to a new file, in PEM
+    #[arg(long, value_name = "FILE")]
+    public_out: PathBuf,
+    /// Write the private key in clear to a new file that only you can read, as PKCS#8 in DER
+    #[arg(long, value_name = "FILE")]
+    private_out: Option<PathBuf>,
+}
+
+/// What a key pair for use outside can be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PairAlgorithm {
+    /// Signs
+    Ed25519,
+    /// Signs or agrees, on P-256
+    EcdsaP256,
+    /// Signs or agrees, on P-384
+    EcdsaP384,
+    /// Signs or decrypts
+    #[value(name = "rsa-2048")]
+    Rsa2048,
+    /// Signs or decrypts
+    #[value(name = "rsa-3072")]
+    Rsa3072,
+    /// Signs or decrypts
+    #[value(name = "rsa-4096")]
+    Rsa4096,
+}
+
+impl From<PairAlgorithm> for v1::Algorithm {
+    fn from(algorithm: PairAlgorithm) -> Self {
+        match algorithm {
+            PairAlgorithm::Ed25519 => Self::Ed25519,
+            PairAlgorithm::EcdsaP256 => Self::EcdsaP256,
+            PairAlgorithm::EcdsaP384 => Self::EcdsaP384,
+            PairAlgorithm::Rsa2048 => Self::Rsa2048,
+            PairAlgorithm::Rsa3072 => Self::Rsa3072,
+            PairAlgorithm::Rsa4096 => Self::Rsa4096,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct DecryptArgs {
     /// Its id, 32 hexadecimal digits
     #[arg(value_parser = identifier)]
@@ -108,6 +169,7 @@ pub(crate) struct ListArgs {
 pub(crate) async fn run(command: DatakeyCommand, session: &Session) -> Result<(), CliError> {
     match command {
         DatakeyCommand::Generate(args) => generate(args, session).await,
+        DatakeyCommand::GeneratePair(args) => generate_pair(args, session).await,
         DatakeyCommand::Decrypt(args) => decrypt(args, session).await,
         DatakeyCommand::Get { id } => {
             let request = v1::GetDataKeyRequest {
@@ -137,12 +199,7 @@ pub(crate) async fn run(command: DatakeyCommand, session: &Session) -> Result<()
 
 async fn generate(args: GenerateArgs, session: &Session) -> Result<(), CliError> {
     let json = session.output.is_json();
-    let taken = args.plaintext_out.as_deref().filter(|path| path.exists());
-    if let Some(path) = taken {
-        return Err(CliError::Exists {
-            path: path.to_owned(),
-        });
-    }
+    must_be_new(args.plaintext_out.as_deref())?;
     let request = v1::GenerateDataKeyRequest {
         key: args.key,
         length: args.length,
@@ -176,6 +233,41 @@ async fn generate(args: GenerateArgs, session: &Session) -> Result<(), CliError>
     let (_, public) = public.split_at(1);
     let line = Zeroizing::new(["{\"plaintext\":\"", &clear, "\",", public, "\n"].concat());
     output::bytes(line.as_bytes())
+}
+
+/// Before anything is drawn that would then be lost.
+fn must_be_new(path: Option<&Path>) -> Result<(), CliError> {
+    match path.filter(|path| path.exists()) {
+        Some(path) => Err(CliError::Exists {
+            path: path.to_owned(),
+        }),
+        None => Ok(()),
+    }
+}
+
+async fn generate_pair(args: PairArgs, session: &Session) -> Result<(), CliError> {
+    must_be_new(Some(&args.public_out))?;
+    must_be_new(args.private_out.as_deref())?;
+    let request = v1::GenerateDataKeyPairRequest {
+        key: args.key,
+        algorithm: v1::Algorithm::from(args.algorithm).into(),
+        context: context(args.context)?,
+        without_private_key: args.private_out.is_none(),
+        ..v1::GenerateDataKeyPairRequest::default()
+    };
+    let pair = session.client()?.generate_data_key_pair(request).await?;
+    let public = PublicKey::from_spki(&pair.public_key).map_err(|_| ClientError::BadAnswer {
+        what: "the public key is none",
+    })?;
+    files::write_new(&args.public_out, public.pem().as_bytes())?;
+    if let Some(path) = &args.private_out {
+        files::write_new(path, pair.private_key.expose())?;
+    }
+    let wrapped = STANDARD.encode(&pair.ciphertext);
+    session.output.print(
+        || wrapped.clone(),
+        || json!({ "ciphertext": wrapped, "key": pair.key, "version": pair.version }),
+    )
 }
 
 async fn decrypt(args: DecryptArgs, session: &Session) -> Result<(), CliError> {
