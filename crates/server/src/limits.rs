@@ -92,6 +92,9 @@ pub const REFUSAL_KINDS_MAX: usize = 4_096;
 /// Unwrapped versions kept ready.
 pub const LOADED_VERSIONS_MAX: usize = 4_096;
 
+/// RSA keys that a node draws at once for users, of data key pairs.
+pub const PRIMES_AT_ONCE: usize = 1;
+
 /// How long an unseal attempt lasts.
 pub const UNSEAL_ATTEMPT_LIFE: Duration = Duration::from_secs(600);
 /// How often the first leader of a cluster looks whether it is to form it.

@@ -1,9 +1,12 @@
 //! The cryptography of large batches, on all cores.
 
-use crate::limits::{PARALLEL_ITEMS_MIN, TURN_ITEMS};
+use crate::error::ServiceError;
+use crate::limits::{PARALLEL_ITEMS_MIN, PRIMES_AT_ONCE, TURN_ITEMS};
 use rayon::prelude::*;
 use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::{block_in_place, yield_now};
+use tokio::time::{Instant, timeout_at};
 
 /// Does the same with each item, in their order. The runtime's other tasks go on meanwhile.
 pub(crate) async fn each<T: Sync, R: Send>(
@@ -50,6 +53,24 @@ pub(crate) fn long<R>(work: impl FnOnce() -> R) -> R {
     }
 }
 
+static PRIMES: Semaphore = Semaphore::const_new(PRIMES_AT_ONCE);
+
+/// Waits for a turn at drawing primes, which keeps a core busy for up to seconds: whoever may use a key could otherwise
+/// keep all cores from everybody, and from Raft.
+///
+/// # Errors
+/// [`ServiceError::Deadline`] if it is not one's turn by then.
+pub(crate) async fn turn_at_primes(
+    deadline: Instant,
+) -> Result<SemaphorePermit<'static>, ServiceError> {
+    match timeout_at(deadline, PRIMES.acquire()).await {
+        Ok(Ok(turn)) => Ok(turn),
+        Ok(Err(_)) | Err(_) => Err(ServiceError::Deadline {
+            why: "RSA keys are drawn for others first".to_owned(),
+        }),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -72,5 +93,16 @@ mod tests {
     #[tokio::test]
     async fn and_on_the_one_thread_of_a_simulation() {
         check().await;
+    }
+
+    #[tokio::test]
+    async fn primes_are_drawn_in_turn() {
+        let turns: Vec<_> = (0..PRIMES_AT_ONCE)
+            .map(|_| PRIMES.try_acquire().unwrap())
+            .collect();
+        let refused = turn_at_primes(Instant::now()).await.map(drop);
+        assert!(matches!(refused, Err(ServiceError::Deadline { .. })));
+        drop(turns);
+        assert!(turn_at_primes(Instant::now()).await.is_ok());
     }
 }

@@ -8,6 +8,7 @@ use conclave_core::Algorithm;
 use conclave_crypto::sign::{self, Input, KeyKind, Scheme, SigningKey, VerifyingKey};
 use conclave_crypto::{CryptoError, PrivateMaterial, PublicKey, Secret};
 use conclave_env::Env;
+use tokio::time::Instant;
 
 /// What kind of key an algorithm that signs takes; `None` for the others.
 pub(crate) fn signing_kind(algorithm: Algorithm) -> Option<KeyKind> {
@@ -64,10 +65,12 @@ pub(super) async fn generate(
 /// A new key pair as other systems read it: PKCS#8 and `SubjectPublicKeyInfo`, both in DER.
 ///
 /// # Errors
-/// [`ServiceError::Invalid`] if the algorithm has no such pairs; as the HSM has them.
+/// [`ServiceError::Invalid`] if the algorithm has no such pairs, [`ServiceError::Deadline`] if too many ask for RSA keys; as
+/// the HSM has them.
 pub(crate) async fn pair_for_outside(
     env: &Env,
     algorithm: Algorithm,
+    deadline: Instant,
 ) -> Result<(PrivateMaterial, Vec<u8>), ServiceError> {
     // A private key of ML-DSA is its seed, which is no PKCS#8.
     let kind = signing_kind(algorithm).filter(|kind| *kind != KeyKind::MlDsa65);
@@ -76,6 +79,10 @@ pub(crate) async fn pair_for_outside(
             "a data key pair is of ED25519, ECDSA_P256, ECDSA_P384, RSA_2048, RSA_3072 or RSA_4096";
         ServiceError::invalid("algorithm", rule)
     })?;
+    let _turn = match kind.seed_bytes() {
+        None => Some(parallel::turn_at_primes(deadline).await?),
+        Some(_) => None,
+    };
     let (stored, public) = generate(env, kind).await?;
     let private = sign::export(kind, &stored).map_err(failed)?;
     Ok((private, public))

@@ -5,6 +5,7 @@
 mod aliases;
 mod batches;
 mod cells;
+mod data_key_pairs;
 mod data_keys;
 mod destruction;
 mod finding;

@@ -90,11 +90,11 @@ impl PairDrawing<'_> {
         unsealed: &Unsealed,
         chosen: &Chosen,
     ) -> Result<wire::GenerateDataKeyPairResponse, ServiceError> {
-        let (private, public) = match self.pair.take() {
+        let pair = match self.pair.take() {
             Some(pair) => pair,
-            None => pair_for_outside(self.env, self.algorithm).await?,
+            None => pair_for_outside(self.env, self.algorithm, self.caller.deadline).await?,
         };
-        let (private, public) = &*self.pair.insert((private, public));
+        let (private, public) = &*self.pair.insert(pair);
         let item = encrypt::Item {
             plaintext: private.expose(),
             aad: self.aad,
